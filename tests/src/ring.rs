@@ -77,7 +77,12 @@ impl Ring {
         let first = ports::reserve(3 * count);
         let mut args: Vec<String> = vec!["dev".into(), "--nodes".into(), nodes.to_string()];
         args.extend(["--dir".into(), dir.display().to_string()]);
-        args.extend(["--shards".into(), "1".into()]);
+        if !settings
+            .iter()
+            .any(|setting| setting.starts_with("shards="))
+        {
+            args.extend(["--shards".into(), "1".into()]);
+        }
         for (flag, port) in ["--api-port", "--p2p-port", "--admin-port"].iter().zip(0..) {
             args.extend([(*flag).to_owned(), (first + port * count).to_string()]);
         }

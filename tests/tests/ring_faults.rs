@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 #[test]
 fn any_node_of_eight_may_crash_and_come_back() {
-    let mut ring = Ring::alone(8, &[STABILIZE]);
+    let mut ring = Ring::alone(8, &[STABILIZE, DEADLINE]);
     ring.wait_ideal(&ring.all(), secs(30));
     for victim in ring.all() {
         crash(&ring, &[victim]);
@@ -23,7 +23,7 @@ fn any_node_of_eight_may_crash_and_come_back() {
 
 #[test]
 fn two_neighbours_may_crash_at_once_and_come_back() {
-    let mut ring = Ring::alone(8, &[STABILIZE]);
+    let mut ring = Ring::alone(8, &[STABILIZE, DEADLINE]);
     ring.wait_ideal(&ring.all(), secs(30));
     let circle = ring.circle(&ring.all());
     for rank in [0, 5] {
@@ -38,7 +38,7 @@ fn two_neighbours_may_crash_at_once_and_come_back() {
 
 #[test]
 fn one_ring_after_a_node_was_paused_for_twenty_seconds() {
-    let ring = Ring::with(5, &[STABILIZE]);
+    let ring = Ring::with(5, &[STABILIZE, DEADLINE]);
     ring.wait_ideal(&ring.all(), secs(30));
     let paused = Instant::now();
     ring.signal(2, Signal::STOP);
@@ -50,7 +50,7 @@ fn one_ring_after_a_node_was_paused_for_twenty_seconds() {
 
 #[test]
 fn a_ring_of_two_survives_the_crash_of_one() {
-    let mut ring = Ring::with(2, &[STABILIZE]);
+    let mut ring = Ring::with(2, &[STABILIZE, DEADLINE]);
     crash(&ring, &[0]);
     ring.restart(0);
     ring.wait_ideal(&ring.all(), secs(30));
@@ -148,10 +148,11 @@ fn judge(ring: &Ring, victims: &[usize], killed: Instant, asked: &[Asked]) {
 }
 
 const STABILIZE: &str = "stabilize_interval=1s";
+const DEADLINE: &str = "request_deadline=2s";
 const WARM_UP: Duration = Duration::from_millis(300);
 /// Three stabilise intervals.
 const HEALED: Duration = Duration::from_secs(3);
 const AFTERWARDS: Duration = Duration::from_millis(700);
 /// The request deadline and what two busy cores may add.
-const ANSWERED: Duration = Duration::from_secs(6);
+const ANSWERED: Duration = Duration::from_millis(3500);
 const HTTP_LIMIT: Duration = Duration::from_secs(12);
