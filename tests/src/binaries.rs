@@ -1,4 +1,5 @@
-//! The binaries under test: built once a test program, in the profile of the test program itself.
+//! The binaries under test: built once a test program, in the profile of the test program itself,
+//! and where the workspace lies.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! The DHT API (650 to 653) written by hand, byte by byte, independently of `proto::dht_api`.
+//!
+//! Everything has a deadline; whatever a node does that DHT_API.md does not allow is a panic.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
 //! A GET over HTTP/1.1 on a connection of its own: what the admin tests need of HTTP, and no more.
+//! The body is what comes until the server closes.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -10,9 +10,11 @@
 
 pub mod binaries;
 pub mod certs;
+pub mod circle;
 pub mod deadline;
 pub mod dht;
 pub mod http;
+pub mod namespace;
 pub mod permit;
 pub mod ports;
 pub mod process;

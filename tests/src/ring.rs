@@ -1,49 +1,29 @@
-//! A ring of real nodes, started by `chordite dev`, and the questions tests ask of it.
+//! A ring of real nodes, started by `chordite dev`: who lives, dies, pauses and comes back.
 //!
-//! What a ring should look like is computed here from the nodes' names alone, so that a ring is
-//! compared with the truth and not with its own opinion.
+//! What the ring should look like is in [`crate::circle`]; this file owns the processes.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use proto::id::Id;
-use proto::peer::{NodeName, Peer, RingParams};
+use proto::peer::NodeName;
 use rustix::process::Signal;
-use serde_json::Value;
 
+use crate::circle::{Circle, Node};
 use crate::deadline::{self, secs};
 use crate::dht::Client;
 use crate::permit::Permit;
 use crate::process::{self, Finished, Process};
-use crate::{binaries, http, ports, workdir};
-
-/// One node of a ring.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Its number, from 0.
-    pub index: usize,
-    /// Its process.
-    pub pid: u32,
-    /// Where it serves the DHT API.
-    pub api: SocketAddr,
-    /// What it advertises to its peers.
-    pub p2p: NodeName,
-    /// Where it serves the admin API.
-    pub admin: SocketAddr,
-    /// Its folder: `node.ini`, certificate, log.
-    pub dir: PathBuf,
-}
+use crate::{binaries, ports, workdir};
 
 /// A ring; its nodes are killed when it is dropped.
 #[derive(Debug)]
 pub struct Ring {
     /// `chordite dev`.
     pub dev: Process,
-    /// The nodes by number.
-    pub nodes: Vec<Node>,
+    /// Its nodes and how they should stand.
+    pub circle: Circle,
     /// The folder given to `dev`.
     pub dir: PathBuf,
     restarted: Vec<Process>,
@@ -93,7 +73,7 @@ impl Ring {
         let dev = Process::start(&binaries::chordite(), &args);
         let mut ring = Self {
             dev,
-            nodes: Vec::new(),
+            circle: Circle::default(),
             dir,
             restarted: Vec::new(),
             _permit: permit,
@@ -115,23 +95,13 @@ impl Ring {
                 .any(|line| line == "ready")
                 .then_some(())
         });
-        self.nodes = dev
-            .stdout()
-            .lines()
-            .filter_map(|line| parse_node(line, &self.dir))
-            .collect();
-        assert_eq!(
-            self.nodes.len(),
-            nodes,
-            "a line for each node:\n{}",
-            dev.stdout()
-        );
-        assert!(
-            self.nodes
-                .iter()
-                .enumerate()
-                .all(|(at, node)| node.index == at)
-        );
+        let lines = dev.stdout();
+        let parsed = lines.lines().filter_map(|line| parse_node(line, &self.dir));
+        self.circle.nodes = parsed.collect();
+        self.circle.ring = ring_name(&self.dir);
+        assert_eq!(self.nodes.len(), nodes, "a line for each node:\n{lines}");
+        let mut numbered = self.nodes.iter().enumerate();
+        assert!(numbered.all(|(at, node)| node.index == at), "{lines}");
     }
 
     /// A DHT API client of node `index`.
@@ -157,7 +127,7 @@ impl Ring {
     pub fn restart(&mut self, index: usize) {
         let ini = self.nodes[index].dir.join("node.ini").display().to_string();
         let node = Process::start(&binaries::chordite(), &["serve", "-c", &ini]);
-        self.nodes[index].pid = node.pid();
+        self.circle.nodes[index].pid = node.pid();
         self.restarted.push(node);
     }
 
@@ -174,15 +144,7 @@ impl Ring {
     /// Waits until the nodes `live`, and no others, form one ideal ring: each has the true
     /// predecessor and the true successors in its own eyes. Then `ring --check` has to agree.
     pub fn wait_ideal(&self, live: &[usize], limit: Duration) {
-        let mut why = String::new();
-        let ideal = deadline::within(limit, || match self.flaw(live) {
-            None => Some(()),
-            Some(flaw) => {
-                why = flaw;
-                None
-            }
-        });
-        assert!(ideal.is_some(), "no ideal ring within {limit:?}: {why}");
+        self.circle.wait_ideal(live, limit);
         let check = self.check(live[0]);
         assert_eq!(
             check.code,
@@ -193,107 +155,6 @@ impl Ring {
         );
     }
 
-    /// What keeps the nodes `live` from being one ideal ring.
-    pub fn flaw(&self, live: &[usize]) -> Option<String> {
-        let circle = self.circle(live);
-        circle.iter().enumerate().find_map(|(rank, (_, index))| {
-            let flaw = self.member_flaw(&circle, rank, *index);
-            flaw.map(|flaw| format!("node {index}: {flaw}"))
-        })
-    }
-
-    fn member_flaw(&self, circle: &[(Id, usize)], rank: usize, index: usize) -> Option<String> {
-        let reply = match http::get(self.nodes[index].admin, "/status", secs(5)) {
-            Ok(reply) => reply,
-            Err(error) => return Some(format!("/status: {error}")),
-        };
-        let status = reply.json();
-        let Some(member) = find_members(&status).and_then(|members| members.first()) else {
-            return Some(format!("no members in {}", reply.body));
-        };
-        let name = |at: usize| self.nodes[circle[at % circle.len()].1].p2p.to_string();
-        let others = circle.len() - 1;
-        let want: Vec<String> = (1..=others.min(SUCCESSORS))
-            .map(|step| name(rank + step))
-            .collect();
-        let got: Vec<&str> = member["successors"]
-            .as_array()
-            .map(|list| {
-                list.iter()
-                    .filter_map(|peer| peer["node"].as_str())
-                    .collect()
-            })
-            .unwrap_or_default();
-        if got != want {
-            return Some(format!("successors {got:?} instead of {want:?}"));
-        }
-        let predecessor = member["predecessor"]["node"].as_str();
-        let want = (others > 0).then(|| name(rank + others));
-        // A ring of one may name itself or nobody.
-        if others > 0 && predecessor != want.as_deref() {
-            return Some(format!("predecessor {predecessor:?} instead of {want:?}"));
-        }
-        None
-    }
-
-    /// The nodes `live` in the order of their ids.
-    #[must_use]
-    pub fn circle(&self, live: &[usize]) -> Vec<(Id, usize)> {
-        let ids = live.iter().map(|index| (self.id(*index), *index));
-        ids.collect::<BTreeMap<_, _>>().into_iter().collect()
-    }
-
-    /// The id of node `index`, computed from its name.
-    #[must_use]
-    pub fn id(&self, index: usize) -> Id {
-        id_of(&self.ring_name(), &self.nodes[index].p2p)
-    }
-
-    /// The ring's name, from the configuration that `dev` wrote.
-    #[must_use]
-    pub fn ring_name(&self) -> String {
-        let ini = fs::read_to_string(self.nodes[0].dir.join("node.ini")).expect("dev wrote it");
-        let value = ini.lines().find_map(|line| {
-            let (key, value) = line.split_once('=')?;
-            (key.trim() == "ring").then(|| value.trim().to_owned())
-        });
-        value.unwrap_or_else(|| "chordite".to_owned())
-    }
-
-    /// The node of `live` that owns `position`: the first at or after it.
-    #[must_use]
-    pub fn owner(&self, live: &[usize], position: &Id) -> usize {
-        let circle = self.circle(live);
-        let found = circle.iter().find(|(id, _)| id >= position);
-        found.unwrap_or(&circle[0]).1
-    }
-
-    /// Asks node `via` who owns the 32-byte key `key`: the owner's name, or why there is none.
-    pub fn lookup(&self, via: usize, key: &[u8; 32], limit: Duration) -> Result<String, String> {
-        let path = format!("/lookup/{}?hex=1", proto::key::Key::from_bytes(*key));
-        let reply = http::get(self.nodes[via].admin, &path, limit).map_err(|e| e.to_string())?;
-        let owner = reply.json()["owner"]["node"].as_str().map(str::to_owned);
-        match owner {
-            Some(owner) if reply.status == 200 => Ok(owner),
-            _ => Err(format!("{}: {}", reply.status, reply.body)),
-        }
-    }
-
-    /// All indices.
-    #[must_use]
-    pub fn all(&self) -> Vec<usize> {
-        (0..self.nodes.len()).collect()
-    }
-
-    /// All indices but `gone`.
-    #[must_use]
-    pub fn all_but(&self, gone: &[usize]) -> Vec<usize> {
-        self.all()
-            .into_iter()
-            .filter(|index| !gone.contains(index))
-            .collect()
-    }
-
     /// What node `index` has logged.
     #[must_use]
     pub fn log(&self, index: usize) -> String {
@@ -301,36 +162,22 @@ impl Ring {
     }
 }
 
-/// The id of virtual node 0 of `name` in the ring called `ring`.
-#[must_use]
-pub fn id_of(ring: &str, name: &NodeName) -> Id {
-    Peer::derive(&params(ring), name, 0)
-        .expect("index 0 always exists")
-        .id()
-}
+impl Deref for Ring {
+    type Target = Circle;
 
-/// The parameters of a ring called `ring` with DESIGN.md's defaults.
-#[must_use]
-pub fn params(ring: &str) -> RingParams {
-    RingParams {
-        ring: ring.into(),
-        successors: 16,
-        replication: 3,
-        virtual_nodes_max: 64,
-        value_max: 65_495,
+    fn deref(&self) -> &Circle {
+        &self.circle
     }
 }
 
-/// The first array called `members` in `status`, at the top or one level below.
-#[must_use]
-pub fn find_members(status: &Value) -> Option<&Vec<Value>> {
-    let nested = || {
-        status
-            .as_object()?
-            .values()
-            .find_map(|part| part["members"].as_array())
-    };
-    status["members"].as_array().or_else(nested)
+/// The ring's name, from the configuration that `dev` wrote.
+fn ring_name(dir: &Path) -> String {
+    let ini = fs::read_to_string(dir.join("node-0/node.ini")).expect("dev wrote it");
+    let value = ini.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "ring").then(|| value.trim().to_owned())
+    });
+    value.unwrap_or_else(|| "chordite".to_owned())
 }
 
 fn parse_node(line: &str, dir: &Path) -> Option<Node> {
@@ -361,5 +208,4 @@ fn parse_node(line: &str, dir: &Path) -> Option<Node> {
     })
 }
 
-const SUCCESSORS: usize = 16;
 const READY_LIMIT: Duration = Duration::from_secs(60);

@@ -1,4 +1,5 @@
-//! A single `chordite serve` with a configuration written here: for what `dev` cannot set up.
+//! A single `chordite serve` with a configuration written here: for what `dev` cannot set up, such
+//! as a wrong certificate, another address or a ring across namespaces.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -130,6 +131,19 @@ impl Plan {
         let ini = self.ini_path().display().to_string();
         let args = ["serve", "-c", &ini];
         let mut process = Process::start_with(&binaries::chordite(), &args, prepare);
+        process.watch_log(self.log_path());
+        Serve {
+            process,
+            plan: self,
+        }
+    }
+
+    /// Starts the node inside a network namespace.
+    pub fn start_in(self, namespace: &str) -> Serve {
+        let chordite = binaries::chordite().display().to_string();
+        let ini = self.ini_path().display().to_string();
+        let args = ["netns", "exec", namespace, &chordite, "serve", "-c", &ini];
+        let mut process = Process::start(Path::new("ip"), &args);
         process.watch_log(self.log_path());
         Serve {
             process,

@@ -1,4 +1,5 @@
-//! What a process uses: memory and processor time, as /proc tells them.
+//! What a process uses: memory and processor time, as /proc tells them. A process that is gone
+//! uses nothing.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The one integration binary: everything that needs real processes, and the tidy test.
+//! `cargo test -p chordite-tests ring_` runs one subject; the harness keeps heavy tests apart.
 
 mod api_floods;
 mod api_rows;
@@ -7,4 +8,7 @@ mod ring_faults;
 mod ring_forms;
 mod ring_idle;
 mod ring_leave;
+mod ring_partition;
+mod source;
 mod targets;
+mod tidy;

@@ -1,4 +1,5 @@
-//! The rows of DHT_API.md that take time: lifetimes, stalled messages, idle connections, host names.
+//! The rows of DHT_API.md that take time: lifetimes, stalled messages, idle connections; and the
+//! addresses that the API may have.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use harness::deadline::{self, millis, secs};
 use harness::ring::Ring;
-use proto::key::Key;
 use rustix::process::Signal;
 
 #[test]
@@ -25,9 +24,9 @@ fn any_node_of_eight_may_crash_and_come_back() {
 fn two_neighbours_may_crash_at_once_and_come_back() {
     let mut ring = Ring::alone(8, &[STABILIZE, DEADLINE]);
     ring.wait_ideal(&ring.all(), secs(30));
-    let circle = ring.circle(&ring.all());
+    let order = ring.order(&ring.all());
     for rank in [0, 5] {
-        let victims = [circle[rank].1, circle[rank + 1].1];
+        let victims = [order[rank], order[rank + 1]];
         crash(&ring, &victims);
         for victim in victims {
             ring.restart(victim);
@@ -134,7 +133,7 @@ fn judge(ring: &Ring, victims: &[usize], killed: Instant, asked: &[Asked]) {
                 one.via
             )
         });
-        let want = ring.owner(&live, &Key::from_bytes(one.key).position());
+        let want = ring.owner(&live, &one.key);
         assert_eq!(
             owner,
             &ring.nodes[want].p2p.to_string(),

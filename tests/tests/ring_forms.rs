@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use harness::deadline::secs;
 use harness::dht::KeyBytes;
 use harness::ring::Ring;
-use proto::key::Key;
 
 #[test]
 fn a_ring_of_one_works() {
@@ -96,7 +95,7 @@ fn every_node_answers_for_every_key(ring: &Ring) {
     for (at, key) in keys_of_every_owner(ring).iter().enumerate() {
         let via = at % all.len();
         let owner = ring.lookup(via, key, secs(5)).expect("an owner");
-        let want = ring.owner(&all, &Key::from_bytes(*key).position());
+        let want = ring.owner(&all, key);
         assert_eq!(
             owner,
             ring.nodes[want].p2p.to_string(),
@@ -130,7 +129,7 @@ fn keys_of_every_owner(ring: &Ring) -> Vec<KeyBytes> {
     let mut unowned: BTreeSet<usize> = all.iter().copied().collect();
     let mut chosen = Vec::new();
     for key in keys("owned", 100_000) {
-        let fresh = unowned.remove(&ring.owner(&all, &Key::from_bytes(key).position()));
+        let fresh = unowned.remove(&ring.owner(&all, &key));
         if fresh || chosen.len() < 16 {
             chosen.push(key);
         }

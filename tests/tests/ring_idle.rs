@@ -1,4 +1,5 @@
-//! A ring nobody asks anything uses next to nothing.
+//! A ring nobody asks anything uses next to nothing: measured as processor time of the nodes, so
+//! that other tests beside it do not count.
 
 use std::time::Duration;
 

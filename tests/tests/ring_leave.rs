@@ -88,7 +88,7 @@ fn the_nodes_of_a_killed_dev_die_with_it() {
 
 /// A fourth node, a process of the test's own, that has joined `ring`.
 fn newcomer(ring: &Ring) -> Serve {
-    let mut plan = Plan::local(&ring.ring_name());
+    let mut plan = Plan::local(&ring.ring);
     plan.bootstrapper = vec![ring.nodes[0].p2p.to_string(), ring.nodes[1].p2p.to_string()];
     let subject = Subject::node(&plan.ring, &plan.name());
     plan.write_with(&issue_from(&authority_dir(&ring.dir), &subject));

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, Weak};
 use harness::dht::{Client, KeyBytes};
 use harness::ring::Ring;
 use harness::serve::Serve;
-use proto::key::Key;
 
 /// A place to send DHT API messages to.
 pub(crate) enum Target {
@@ -50,8 +49,7 @@ impl Target {
         };
         let all = ring.all();
         let keys = (0..1000).map(|at| harness::dht::key(&format!("{text} {at}")));
-        let mut remote =
-            keys.filter(|key| ring.owner(&all, &Key::from_bytes(*key).position()) != 0);
+        let mut remote = keys.filter(|key| ring.owner(&all, key) != 0);
         remote.next().expect("a gateway does not own everything")
     }
 
