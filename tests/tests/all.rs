@@ -4,6 +4,8 @@
 mod api_floods;
 mod api_rows;
 mod api_time;
+mod command_line;
+mod config_errors;
 mod ring_faults;
 mod ring_forms;
 mod ring_idle;
