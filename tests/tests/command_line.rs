@@ -210,7 +210,7 @@ fn the_authority_makes_a_ring_from_nothing() {
     }
     let mut node = plan.start();
     node.wait_ready();
-    let native = ["-a", &name, "--identity", &path("client")];
+    let native = ["-a", &name, "--identity", &client];
     expect(
         &run(&[&["put", "made", "here"][..], &native].concat()),
         0,
