@@ -1,5 +1,15 @@
 //! The pure engine of a node: one `Core` a worker thread, without sockets, files, clocks or threads.
 
+pub mod core;
+pub mod counters;
+mod crawl;
+mod gateway;
+mod inbound;
 pub mod mail;
+mod operation;
+mod outbox;
 pub mod output;
 pub mod request;
+pub mod shard;
+mod status;
+mod turn;
