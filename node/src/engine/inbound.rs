@@ -3,8 +3,8 @@
 //! Kinds are told apart by the frame header alone, so that a frame for another core is passed on
 //! without being parsed. What breaks the rules closes the link with the reason.
 
-use proto::codec::{self, Kind};
-use proto::frame::Header;
+use proto::codec::{self, kind};
+use proto::frame::{Frame, Header};
 use proto::message::{Failed, FailureCode, Message, ReplyTo, Role};
 use proto::peer::NodeName;
 use proto::time::Now;
@@ -33,9 +33,9 @@ impl Core {
     /// A whole frame from the link that this core dialled to `from`.
     pub fn handle_answer(&mut self, from: &NodeName, frame: &[u8], now: Now) {
         self.counters.frames_in += 1;
-        let Ok(Some((header, body))) = Header::split(frame) else { return };
-        let request = header.request;
-        match codec::decode(&self.config.params, header.kind, body) {
+        let Ok(Some(frame)) = Frame::split(frame) else { return };
+        let request = frame.header.request;
+        match codec::decode(&self.config.params, frame.header.kind, frame.body) {
             Ok(message) => match request.tag() {
                 TAG_OPERATION => self.owner_answered(request, from, &message, now),
                 TAG_ROUTER => self.router.handle_answer(request, from, &message, now),
@@ -58,12 +58,12 @@ impl Core {
         frame: &[u8],
         now: Now,
     ) {
-        let Ok(Some((header, body))) = Header::split(frame) else {
+        let Ok(Some(Frame { header, body, bytes })) = Frame::split(frame) else {
             return self.misbehaved(core, link, "the frame is not whole".to_owned());
         };
         let reply = ReplyTo { core, link, request: header.request };
         if let Some(home) = self.home(&header) {
-            let (from, frame) = (from.clone(), frame.to_vec());
+            let (from, frame) = (from.clone(), bytes.to_vec());
             return self.outbox.mail(home, Mail::Frame { reply, from, role, frame });
         }
         match codec::decode(&self.config.params, header.kind, body) {
@@ -75,9 +75,9 @@ impl Core {
     /// The core a frame concerns when it is not this one: the ring lives on core 0, the end of a
     /// lookup belongs to the core that began it.
     fn home(&self, header: &Header) -> Option<u8> {
-        let home = match Kind::of(header.kind)? {
-            Kind::GetNeighbours | Kind::Notify | Kind::Join | Kind::Leave => 0,
-            Kind::Found | Kind::LookupFailed => header.request.core(),
+        let home = match header.kind {
+            kind::GET_NEIGHBOURS | kind::NOTIFY | kind::JOIN | kind::LEAVE => 0,
+            kind::FOUND | kind::LOOKUP_FAILED => header.request.core(),
             _ => return None,
         };
         (home != self.config.core && home < self.config.cores).then_some(home)
