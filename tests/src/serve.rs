@@ -157,12 +157,16 @@ impl Plan {
 }
 
 impl Serve {
-    /// Starts a ring of one called `ring`, with `settings` added, and waits until it is ready.
+    /// Starts a ring of one called `ring` with `settings` added, and waits until it is ready.
     pub fn single(ring: &str, settings: &[&str]) -> Self {
-        let plan = settings
-            .iter()
-            .fold(Plan::local(ring), |plan, line| plan.set(line));
-        plan.write(&Authority::create("test"));
+        Self::signed_by(&Authority::create("test"), ring, settings)
+    }
+
+    /// Like `single`, with the authority given, so that clients can be made to go with it.
+    pub fn signed_by(authority: &Authority, ring: &str, settings: &[&str]) -> Self {
+        let plain = Plan::local(ring);
+        let plan = settings.iter().fold(plain, |plan, line| plan.set(line));
+        plan.write(authority);
         let mut node = plan.start();
         node.wait_ready();
         node

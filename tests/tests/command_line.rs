@@ -191,14 +191,14 @@ fn the_authority_makes_a_ring_from_nothing() {
     };
     let name = plan.name().to_string();
     let issue = ["ca", "issue", &path("ca"), "--ring", "made", "--out"];
-    let node = [&issue[..], &[&path("node"), "--advertise", &name]].concat();
-    expect(&run(&node), 0, &[]);
-    let client = ["--advertise", "localhost:1", "--role", "client"];
+    let (node, client) = (path("node"), path("client"));
     expect(
-        &run(&[&issue[..], &[&path("client")], &client].concat()),
+        &run(&[&issue[..], &[&node, "--advertise", &name]].concat()),
         0,
         &[],
     );
+    let role = ["--advertise", "localhost:1", "--role", "client"];
+    expect(&run(&[&issue[..], &[&client], &role].concat()), 0, &[]);
     fs::write(plan.ini_path(), plan.ini()).expect("the work folder is writable");
     for file in ["ca/ca-key.pem", "node/key.pem", "client/key.pem"] {
         use std::os::unix::fs::PermissionsExt as _;
