@@ -15,9 +15,13 @@ impl Permit {
     pub fn take(units: usize) -> Self {
         let all = all_units();
         let units = units.min(all);
-        let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut taken = TAKEN
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         while *taken + units > all {
-            taken = FREED.wait(taken).unwrap_or_else(std::sync::PoisonError::into_inner);
+            taken = FREED
+                .wait(taken)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         *taken += units;
         Self { units }
@@ -31,7 +35,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        *TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner) -= self.units;
+        *TAKEN
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) -= self.units;
         FREED.notify_all();
     }
 }

@@ -3,6 +3,7 @@
 //! The reading relies on rustfmt: a function ends at the first closing brace with its own
 //! indentation, and the tests of a file follow its production code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -14,6 +15,7 @@ pub(crate) struct Source {
     pub(crate) path: String,
     /// Its lines.
     pub(crate) lines: Vec<String>,
+    only_for_tests: bool,
 }
 
 /// One function.
@@ -33,6 +35,10 @@ pub(crate) fn all() -> Vec<Source> {
         walk(&workspace_dir().join(package), &mut found);
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    let for_tests: BTreeSet<String> = found.iter().flat_map(Source::test_modules).collect();
+    for source in &mut found {
+        source.only_for_tests = for_tests.contains(&source.path);
+    }
     assert!(
         found.len() > 20,
         "the sources are where they are looked for"
@@ -56,6 +62,7 @@ fn walk(folder: &Path, found: &mut Vec<Source>) {
             found.push(Source {
                 path: path.display().to_string(),
                 lines: text.lines().map(str::to_owned).collect(),
+                only_for_tests: false,
             });
         }
     }
@@ -64,10 +71,10 @@ fn walk(folder: &Path, found: &mut Vec<Source>) {
 impl Source {
     /// Whether all of it is there for tests or measurements of pieces.
     pub(crate) fn is_test(&self) -> bool {
-        self.path.starts_with("tests/")
+        self.only_for_tests
+            || self.path.starts_with("tests/")
             || self.path.contains("/tests/")
             || self.path.contains("/benches/")
-            || self.path.ends_with("/tests.rs")
     }
 
     /// Whether STYLE.md 1 wants it pure.
@@ -80,8 +87,26 @@ impl Source {
         if self.is_test() {
             return &[];
         }
-        let tests = self.lines.iter().position(|line| line == "#[cfg(test)]");
+        let mut pairs = self.lines.windows(2);
+        let tests = pairs.position(|pair| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{'));
         &self.lines[..tests.unwrap_or(self.lines.len())]
+    }
+
+    /// The files of the modules that are declared for tests only, as paths below the workspace.
+    fn test_modules(&self) -> impl Iterator<Item = String> {
+        let stem = self.path.trim_end_matches(".rs");
+        let folder = match stem.rsplit_once('/') {
+            Some((folder, "lib" | "main")) => folder,
+            _ => stem,
+        };
+        let declared = self
+            .lines
+            .windows(2)
+            .filter(|pair| pair[0] == "#[cfg(test)]");
+        declared.filter_map(move |pair| {
+            let name = pair[1].strip_prefix("mod ")?.strip_suffix(';')?;
+            Some(format!("{folder}/{name}.rs"))
+        })
     }
 
     /// The numbers of the lines that `broken` objects to.

@@ -64,7 +64,9 @@ impl Target {
 
 /// What `shared` holds as long as somebody uses it, or else what `start` makes.
 fn share<T>(shared: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
-    let mut shared = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut shared = shared
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(running) = shared.upgrade() {
         return running;
     }
