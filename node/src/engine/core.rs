@@ -93,7 +93,7 @@ impl Core {
         Self {
             ring,
             router: Router::new(config.router.clone(), router_ids, config.name.clone(), config.seed),
-            shard: Shard::new(config.shard.clone(), config.seed),
+            shard: Shard::new(config.shard),
             operations: Operations::new(core, TAG_OPERATION),
             sweep_by: None,
             crawl: None,
