@@ -4,10 +4,19 @@
 //! process. Parsing of arguments is clap's, which exits with 2 on its own.
 
 mod address;
+mod admin;
 mod ca;
+mod duration;
 mod failure;
+mod http;
+mod key;
+mod lookup;
 mod pages;
+mod print;
+mod ring;
 mod serve;
+mod status;
+mod table;
 
 use std::process::ExitCode;
 
@@ -38,6 +47,9 @@ enum Command {
     Serve(serve::Serve),
     #[command(subcommand)]
     Ca(ca::Ca),
+    Status(status::Status),
+    Ring(ring::Ring),
+    Lookup(lookup::Lookup),
     Completions(pages::Completions),
     Man(pages::Man),
 }
@@ -47,6 +59,9 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.run(),
             Self::Ca(ca) => ca.run(),
+            Self::Status(status) => status.run(),
+            Self::Ring(ring) => ring.run(),
+            Self::Lookup(lookup) => lookup.run(),
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),
         }
