@@ -6,6 +6,7 @@
 mod address;
 mod admin;
 mod ca;
+mod dev;
 mod duration;
 mod failure;
 mod http;
@@ -45,6 +46,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Serve),
+    Dev(dev::Dev),
     #[command(subcommand)]
     Ca(ca::Ca),
     Status(status::Status),
@@ -58,6 +60,7 @@ impl Command {
     fn run(self) -> Result<Exit, Failure> {
         match self {
             Self::Serve(serve) => serve.run(),
+            Self::Dev(dev) => dev.run(),
             Self::Ca(ca) => ca.run(),
             Self::Status(status) => status.run(),
             Self::Ring(ring) => ring.run(),

@@ -7,7 +7,7 @@ use clap::Args;
 use node::engine::request::{MemberName, RingMember};
 use node::exit::Exit;
 
-pub(crate) use check::{Verdict, check};
+pub(crate) use check::check;
 
 use super::admin::AdminArgs;
 use super::failure::Failure;
