@@ -4,10 +4,20 @@
 //! process. Parsing of arguments is clap's, which exits with 2 on its own.
 
 mod address;
+mod admin;
 mod ca;
+mod dev;
+mod duration;
 mod failure;
+mod http;
+mod key;
+mod lookup;
 mod pages;
+mod print;
+mod ring;
 mod serve;
+mod status;
+mod table;
 
 use std::process::ExitCode;
 
@@ -36,8 +46,12 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Serve),
+    Dev(dev::Dev),
     #[command(subcommand)]
     Ca(ca::Ca),
+    Status(status::Status),
+    Ring(ring::Ring),
+    Lookup(lookup::Lookup),
     Completions(pages::Completions),
     Man(pages::Man),
 }
@@ -46,7 +60,11 @@ impl Command {
     fn run(self) -> Result<Exit, Failure> {
         match self {
             Self::Serve(serve) => serve.run(),
+            Self::Dev(dev) => dev.run(),
             Self::Ca(ca) => ca.run(),
+            Self::Status(status) => status.run(),
+            Self::Ring(ring) => ring.run(),
+            Self::Lookup(lookup) => lookup.run(),
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),
         }

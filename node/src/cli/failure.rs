@@ -57,6 +57,10 @@ impl From<ConfigError> for Failure {
 
 impl From<CaError> for Failure {
     fn from(error: CaError) -> Self {
-        Self::new(Exit::Certificates, error.to_string())
+        let exit = match error {
+            CaError::Exists(_) => Exit::Usage,
+            _ => Exit::Certificates,
+        };
+        Self::new(exit, error.to_string())
     }
 }

@@ -1,6 +1,6 @@
 //! `chordite completions` and `chordite man`: generated from the same definition as the parser.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _};
@@ -8,8 +8,8 @@ use clap_complete::Shell;
 use node::config::keys;
 use node::exit::Exit;
 
-use super::Cli;
 use super::failure::Failure;
+use super::{Cli, print};
 
 /// Print the completion script of a shell
 #[derive(Args, Debug)]
@@ -30,7 +30,8 @@ impl Completions {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "chordite", &mut script);
-        print(&script)
+        print::bytes(&script)?;
+        Ok(Exit::Ok)
     }
 }
 
@@ -39,7 +40,8 @@ impl Man {
         let mut command = Cli::command();
         command.build();
         let Some(out) = self.out else {
-            return print(&page(&command)?);
+            print::bytes(&page(&command)?)?;
+            return Ok(Exit::Ok);
         };
         std::fs::create_dir_all(&out).map_err(|error| cannot_write(&out, &error))?;
         write_pages(&command, &out)?;
@@ -87,14 +89,6 @@ fn page(command: &clap::Command) -> Result<Vec<u8>, Failure> {
 /// Text in which roff sees no escapes and no hyphens that are minus signs.
 fn roff(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
-}
-
-fn print(text: &[u8]) -> Result<Exit, Failure> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text).and_then(|()| stdout.flush());
-    written
-        .map(|()| Exit::Ok)
-        .map_err(|error| Failure::output(&error))
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {

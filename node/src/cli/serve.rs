@@ -1,6 +1,5 @@
 //! `chordite serve`: reads the configuration, then hands over to the node.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +8,7 @@ use node::exit::Exit;
 use rustix::process::{Pid, Signal};
 
 use super::failure::Failure;
+use super::print;
 
 /// Run a node
 #[derive(Args, Debug)]
@@ -61,10 +61,8 @@ pub(crate) struct SettingArgs {
 impl Serve {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         if self.help_config {
-            let written = std::io::stdout().write_all(keys::reference().as_bytes());
-            return written
-                .map(|()| Exit::Ok)
-                .map_err(|error| Failure::output(&error));
+            print::text(&keys::reference())?;
+            return Ok(Exit::Ok);
         }
         if let Some(parent) = self.parent_pid {
             end_with_parent(parent)?;
