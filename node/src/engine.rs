@@ -12,6 +12,7 @@ mod outbox;
 pub mod output;
 pub mod record;
 pub mod request;
+mod service;
 pub mod shard;
 mod status;
 mod turn;

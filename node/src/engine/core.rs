@@ -18,7 +18,7 @@ use super::counters::Counters;
 use super::crawl::Crawl;
 use super::gateway::SWEEP_INTERVAL;
 use super::mail::Mail;
-use super::operation::{Operations, Origin};
+use super::operation::{Operation, Operations, Origin};
 use super::outbox::Outbox;
 use super::output::{Output, SharedView};
 use super::request::{ClientRequest, Ticket};
@@ -93,7 +93,7 @@ impl Core {
         Self {
             ring,
             router: Router::new(config.router.clone(), router_ids, config.name.clone(), config.seed),
-            shard: Shard::new(config.shard.clone(), config.seed),
+            shard: Shard::new(config.shard),
             operations: Operations::new(core, TAG_OPERATION),
             sweep_by: None,
             crawl: None,
@@ -159,6 +159,20 @@ impl Core {
         self.router.handle_unreachable(name, now);
         self.owner_unreachable(name, now);
         self.settle(now);
+    }
+
+    /// An accepted link is gone: reads that nobody waits for any more are given up.
+    pub fn handle_link_closed(&mut self, link: u64) {
+        let core = self.config.core;
+        let orphaned = |operation: &Operation| match operation.origin {
+            Origin::Client(reply) | Origin::Gateway(reply) => {
+                !operation.write && (reply.core, reply.link) == (core, link)
+            }
+            Origin::Front(_) => false,
+        };
+        for number in self.operations.select(orphaned) {
+            self.operations.remove(number);
+        }
     }
 
     /// The moment named by [`Core::poll_timeout`] has come.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use proto::chord::Resolved;
+use proto::chord::LookupResult;
 use proto::id::Id;
 use proto::message::{
     Failed, FailureCode, LookupAnswer, LookupFailure, LookupMode, Message, RequestId, Route,
@@ -106,7 +106,7 @@ impl Core {
     pub(super) fn resolved(
         &mut self,
         number: RequestId,
-        result: Result<Resolved, LookupFailure>,
+        result: LookupResult,
         now: Now,
     ) {
         let Some(operation) = self.operations.get_mut(number) else { return };

@@ -491,7 +491,7 @@ mod tests {
                 index.insert(hash_of(added), added, hash_of);
                 added += 1;
             }
-            let odd = added % 20_000 | 1;
+            let odd = (added % 20_000) | 1;
             index.remove(hash_of(odd), odd, hash_of);
         }
         assert!(seen.iter().step_by(2).all(|&count| count == 1));

@@ -8,7 +8,7 @@ use proto::message::{
 };
 use proto::peer::Peer;
 use proto::version::Version;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The shell's number for a client request under way; comes back with the answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -158,7 +158,7 @@ pub enum AdminAnswer {
 }
 
 /// The ring as this node's own members see it.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RingStatus {
     /// Every virtual node of this node.
     pub members: Vec<RingMember>,
@@ -169,7 +169,7 @@ pub struct RingStatus {
 }
 
 /// One member of the ring.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RingMember {
     /// Its id, 64 hexadecimal digits.
     pub id: String,
@@ -184,12 +184,12 @@ pub struct RingMember {
     /// Its successor list, nearest first.
     pub successors: Vec<MemberName>,
     /// Its distinct fingers, nearest first; only known of this node's own members.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fingers: Vec<MemberName>,
 }
 
 /// A member as others name it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MemberName {
     /// Its id, 64 hexadecimal digits.
     pub id: String,
@@ -211,7 +211,7 @@ impl From<&Peer> for MemberName {
 }
 
 /// What a core has measured of a peer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// The peer, `host:port`.
     pub node: String,

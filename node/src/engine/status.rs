@@ -92,7 +92,7 @@ impl Core {
         let Some(ring) = &self.ring else { return Vec::new() };
         let shown = |chord: &proto::chord::Chord| {
             let neighbours = chord.neighbours();
-            let mut member = named(chord.phase().name(), &neighbours);
+            let mut member = named(chord.phase().as_str(), &neighbours);
             member.fingers = chord.fingers().map(MemberName::from).collect();
             (member, neighbours)
         };

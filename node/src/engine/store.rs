@@ -432,3 +432,172 @@ fn hash_of(slab: &Slab, seed: u64) -> impl Fn(u32) -> u64 {
 fn payload_bytes(value_len: usize) -> u64 {
     (KEY_BYTES + value_len) as u64
 }
+
+#[cfg(test)]
+mod model;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::version::Version;
+
+    fn key(number: u64) -> Key {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        Key::from_bytes(bytes)
+    }
+
+    fn record(number: u64, stamp: u64, expiry_ms: u64, value: &[u8]) -> Record<'_> {
+        let version = Version { stamp, node: 0 };
+        Record {
+            key: key(number),
+            version,
+            expiry_ms,
+            value,
+        }
+    }
+
+    fn store(memory_max: u64) -> Store {
+        Store::new(StoreLimits { memory_max }, 7)
+    }
+
+    /// Fills the store with values of `len` bytes and says how many it took.
+    fn fill(store: &mut Store, len: usize) -> u64 {
+        let value = vec![3; len];
+        (0..)
+            .find(|&n| store.put(&record(n, 1, 0, &value), Now::default()).is_err())
+            .unwrap()
+    }
+
+    #[test]
+    fn overhead_is_at_most_48_bytes_a_record() {
+        let count = if cfg!(debug_assertions) {
+            250_000
+        } else {
+            1_000_000
+        };
+        for len in [64, 65, 200, 400] {
+            let mut store = store(u64::MAX);
+            let value = vec![1; len];
+            for number in 0..count {
+                let expiry_ms = 1_000_000 + number;
+                store
+                    .put(&record(number, 1, expiry_ms, &value), Now::default())
+                    .unwrap();
+            }
+            assert_eq!(store.payload_bytes(), count * (32 + len as u64));
+            let overhead = store.overhead_bytes() as f64 / count as f64;
+            assert!(
+                overhead <= 48.0,
+                "{overhead} bytes a record with {len} byte values"
+            );
+        }
+    }
+
+    #[test]
+    fn at_the_cap_new_keys_are_refused_and_overwrites_that_fit_are_not() {
+        let mut store = store(1 << 20);
+        let count = fill(&mut store, 100);
+        let now = Now::default();
+        assert!(count * 132 > (1 << 20) * 7 / 10, "{count} records fit");
+        assert!(store.bytes_used() <= 1 << 20);
+        let full = store.put(&record(count, 1, 0, &[0; 100]), now);
+        assert!(matches!(full, Err(PutError::Full { .. })));
+        assert!(store.get(&key(count), 0).is_none());
+        let outcome = store.put(&record(5, 2, 0, &[9; 100]), now);
+        assert_eq!(outcome, Ok(PutOutcome::Replaced));
+        assert_eq!(store.get(&key(5), 0).unwrap().value, [9; 100]);
+        let wider = store.put(&record(5, 3, 0, &[8; 60_000]), now);
+        assert!(matches!(wider, Err(PutError::Full { .. })));
+        assert_eq!(store.get(&key(5), 0).unwrap().value, [9; 100]);
+    }
+
+    #[test]
+    fn a_full_store_of_one_length_takes_another_after_deletes() {
+        let mut store = store(1 << 20);
+        let count = fill(&mut store, 100);
+        for number in 0..count {
+            assert!(store.remove(&key(number), 0));
+        }
+        assert!(fill(&mut store, 1000) * 1032 > (1 << 20) * 8 / 10);
+    }
+
+    #[test]
+    fn a_long_record_may_be_replaced_by_one_as_long_at_the_cap() {
+        let mut store = store(1 << 20);
+        fill(&mut store, 60_000);
+        let now = Now::default();
+        let outcome = store.put(&record(3, 2, 0, &[1; 59_990]), now);
+        assert_eq!(outcome, Ok(PutOutcome::Replaced));
+        let too_long = store.put(&record(3, 3, 0, &vec![1; 65_496]), now);
+        assert_eq!(too_long, Err(PutError::TooLong { bytes: 65_496 }));
+    }
+
+    #[test]
+    fn a_sweep_keeps_to_its_budget_and_says_that_more_is_due() {
+        let mut store = store(u64::MAX);
+        for number in 0..1000 {
+            store
+                .put(&record(number, 1, 5_000, &[1]), Now::at_ms(1))
+                .unwrap();
+        }
+        assert_eq!(store.advance(Now::at_ms(4_999), 9999), Swept::default());
+        let due_s = store.next_sweep_s().unwrap();
+        assert_eq!(due_s, 5);
+        let now = Now::at_ms(5_000);
+        assert_eq!(
+            store.advance(now, 600),
+            Swept {
+                expired: 600,
+                has_more: true
+            }
+        );
+        assert_eq!(
+            store.advance(now, 600),
+            Swept {
+                expired: 400,
+                has_more: false
+            }
+        );
+        assert!(store.is_empty());
+        assert_eq!(store.next_sweep_s(), None);
+    }
+
+    #[test]
+    fn a_hot_key_with_a_ttl_costs_nothing_but_its_record() {
+        let mut store = store(u64::MAX);
+        store
+            .put(&record(1, 1, 10_000, &[1; 50]), Now::at_ms(1))
+            .unwrap();
+        let bytes = store.bytes_used();
+        for stamp in 2..100_000 {
+            let now = Now::at_ms(stamp);
+            store
+                .put(&record(1, stamp, stamp + 10_000, &[1; 50]), now)
+                .unwrap();
+        }
+        assert_eq!(store.bytes_used(), bytes);
+        assert_eq!(store.advance(Now::at_ms(109_000), 100).expired, 0);
+        assert_eq!(store.advance(Now::at_ms(110_000), 100).expired, 1);
+    }
+
+    #[test]
+    fn a_ttl_of_years_is_reached_in_a_few_steps() {
+        let mut store = store(u64::MAX);
+        let expiry_ms = 20 * 365 * 86_400_000 + 123;
+        store
+            .put(&record(1, 1, expiry_ms, &[1]), Now::at_ms(77))
+            .unwrap();
+        let mut steps = 0;
+        while let Some(due_s) = store.next_sweep_s() {
+            let now = Now::at_ms(due_s * 1000);
+            assert_eq!(
+                store.get(&key(1), now.wall_ms).is_some(),
+                now.wall_ms < expiry_ms
+            );
+            store.advance(now, 1);
+            steps += 1;
+        }
+        assert!(store.is_empty() && steps <= 7, "{steps} steps");
+    }
+}

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use proto::chord::{ChordOutput, Misbehaviour, Resolved, RouterOutput};
-use proto::message::{LookupFailure, LookupMode, Message, ReplyTo, RequestId};
+use proto::chord::{ChordOutput, LookupResult, Misbehaviour, RouterOutput};
+use proto::message::{LookupMode, Message, ReplyTo, RequestId};
 use proto::peer::NodeName;
 use proto::time::Now;
 
@@ -40,8 +40,7 @@ impl Core {
                     self.outbox.send(&to, RequestId::default(), &message);
                 }
                 ChordOutput::Answer { reply, message } => self.outbox.answer(reply, &message),
-                ChordOutput::Lookup { ticket, target, via } => {
-                    let deadline = now.mono + self.config.request_deadline;
+                ChordOutput::Lookup { ticket, target, via, deadline } => {
                     let mode = LookupMode::Recursive;
                     self.router.lookup(ticket, target, mode, via, deadline, now);
                 }
@@ -68,7 +67,7 @@ impl Core {
         moved
     }
 
-    fn looked_up(&mut self, ticket: u64, result: Result<Resolved, LookupFailure>, now: Now) {
+    fn looked_up(&mut self, ticket: u64, result: LookupResult, now: Now) {
         let number = RequestId(ticket);
         if Self::is_for(number, TAG_OPERATION) {
             self.resolved(number, result, now);

@@ -156,3 +156,24 @@ const NONE: u32 = u32::MAX;
 const LIST_FLAG: u32 = 1 << 31;
 
 const _: () = assert!(super::record::EXPIRY_MS_MAX / 1000 < DUE_S_MAX / 2);
+
+#[cfg(test)]
+impl Wheel {
+    /// Every record in a list, with the links and marks checked on the way.
+    pub(crate) fn handles(&self, slab: &Slab) -> std::collections::BTreeSet<u32> {
+        let mut handles = std::collections::BTreeSet::new();
+        for (list, &head) in self.heads.iter().enumerate() {
+            if list != PENDING {
+                let is_occupied = self.occupied[list / BUCKETS] >> (list % BUCKETS) & 1 == 1;
+                assert_eq!(is_occupied, head != NONE, "list {list}");
+            }
+            let (mut prev, mut at) = (LIST_FLAG | list as u32, head);
+            while at != NONE {
+                assert_eq!(slab.slot(Handle(at)).prev(), prev);
+                assert!(handles.insert(at));
+                (prev, at) = (at, slab.slot(Handle(at)).next());
+            }
+        }
+        handles
+    }
+}
