@@ -201,7 +201,7 @@ fn unwraps(source: &Source) -> Vec<String> {
 }
 
 fn getters(source: &Source) -> Vec<String> {
-    source.numbered(|line| line.contains(concat!("fn ", "get_")))
+    source.numbered(|line| line.contains(concat!("fn ", "get_")) && line.contains("(&self)"))
 }
 
 fn dead_comments(source: &Source) -> Vec<String> {
