@@ -23,8 +23,6 @@ pub struct Counters {
     pub lookups_relayed: u64,
     /// Answers to nothing that was asked.
     pub stray_answers: u64,
-    /// Answers that could not be read.
-    pub undecodable_answers: u64,
     /// Links closed because the peer broke the rules.
     pub misbehaviours: u64,
 }

@@ -20,24 +20,26 @@ use super::operation::{Operation, Origin, Stage, Task};
 use super::output::Output;
 use super::request::{ClientAnswer, ClientRequest};
 use super::shard::shard_of;
+use super::turn::OPERATION_TICKET;
 
 impl Core {
     /// Serves a client's request as its gateway.
     pub(super) fn begin(&mut self, origin: Origin, request: &ClientRequest<'_>, now: Now) {
-        let position = match *request {
+        let key = match *request {
             ClientRequest::Lookup { target, mode } => {
                 return self.begin_lookup(origin, target, mode, now);
             }
             ClientRequest::Put { key, .. }
             | ClientRequest::Get { key }
-            | ClientRequest::Delete { key } => key.position(),
+            | ClientRequest::Delete { key } => key,
         };
         if let Some(failed) = self.refusal(request) {
             return self.respond(origin, &Message::Failed(failed));
         }
-        if self.router.owns(&position) {
+        if self.owns(&key) {
             return self.serve(origin, request, now);
         }
+        let position = key.position();
         let Some(op) = ShardOp::of(request) else { return };
         let operation = self.operation(origin, Task::Shard(op), position, now);
         let Some(number) = self.admit(operation) else { return };
@@ -99,7 +101,7 @@ impl Core {
                 return self.ask_owner(number, &name, now);
             }
         }
-        self.router.lookup(number.0, target, mode, None, deadline, now);
+        self.router.lookup(number.0 | OPERATION_TICKET, target, mode, None, deadline, now);
     }
 
     /// A lookup for one of this core's operations has ended.
@@ -150,7 +152,7 @@ impl Core {
     }
 
     fn ask_owner(&mut self, number: RequestId, name: &NodeName, now: Now) {
-        let patience = self.router.rto(name) * OWNER_PATIENCE_RTOS;
+        let patience = self.router.rtt().timeout(name) * OWNER_PATIENCE_RTOS;
         let Some(operation) = self.operations.get_mut(number) else { return };
         let Task::Shard(op) = &operation.task else { return };
         let patience_min =

@@ -1,11 +1,10 @@
 //! What a core wants done, collected during a turn: frames are appended to one buffer for each
 //! destination, so that a turn costs one seal and one send a connection.
 
-use hashbrown::HashMap;
 use proto::codec;
 use proto::message::{Message, ReplyTo, RequestId};
 use proto::peer::NodeName;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::mail::Mail;
 use super::output::Output;
@@ -17,14 +16,14 @@ pub(super) struct Outbox {
     queue: VecDeque<Output>,
     /// Outputs popped so far in this turn: indices below count from the turn's first output.
     popped: usize,
-    links: HashMap<u64, usize>,
-    peers: HashMap<NodeName, usize>,
+    links: BTreeMap<u64, usize>,
+    peers: BTreeMap<NodeName, usize>,
 }
 
 impl Outbox {
     /// An empty outbox of core `core`.
     pub(super) fn new(core: u8) -> Self {
-        let (links, peers) = (HashMap::new(), HashMap::new());
+        let (links, peers) = (BTreeMap::new(), BTreeMap::new());
         Self { core, queue: VecDeque::new(), popped: 0, links, peers }
     }
 
