@@ -1,6 +1,7 @@
 //! Links that work: the handshake, frames both ways, bounds, certificates of every allowed shape.
 
 use super::*;
+use crate::frame::FrameError;
 use crate::identity::inspect_pem;
 use crate::key::Key;
 use crate::limits::{FRAME_BODY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -184,7 +185,8 @@ fn a_body_above_the_limit_is_refused_before_it_is_buffered() {
     header[4..8].copy_from_slice(&got.to_le_bytes());
     pair.dialler.write_frames(&header);
     let (dialler, acceptor) = pair.run(5000);
-    let too_long = LinkError::Frame(FrameError::TooLong { got });
+    let max = FRAME_BODY_BYTES_MAX;
+    let too_long = LinkError::Frame(FrameError::TooLong { got, max });
     assert_eq!(acceptor, Some(too_long));
     assert!(dialler.unwrap().to_string().contains("above the limit"));
 }

@@ -473,6 +473,29 @@ fn tls_without_our_protocol() {
 }
 
 #[test]
+fn tls_1_2() {
+    let authority = Authority::new();
+    let b = config(&authority, B, Role::Node);
+    let mut tls = TlsSetup::new(&authority.issue(&Wish::new(A, Role::Node))).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    client.alpn_protocols = tls.client.alpn_protocols.clone();
+    tls.client = Arc::new(client);
+    let (hello, version) = (hello(A, Role::Node), PROTOCOL_VERSION);
+    let a = Arc::new(LinkConfig {
+        tls,
+        hello,
+        version,
+    });
+    let told = "the peer refused us: it does not speak TLS";
+    refused(&a, &b, B, told, "it does not offer TLS 1.3");
+}
+
+#[test]
 fn messages_where_they_may_not_be() {
     let authority = Authority::new();
     let a = config(&authority, A, Role::Node);
