@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::error::role_name;
 use crate::frame::PROTOCOL_VERSION;
-use crate::identity::IdentityError;
-use crate::message::Hello;
+use crate::identity::{self, IdentityError};
+use crate::limits::VALUE_BYTES_MAX;
+use crate::message::{Hello, Role};
+use crate::peer::RingParams;
 use crate::tls::{LinkPems, TlsSetup};
 
 /// What all links of a node or client have in common.
@@ -31,6 +33,26 @@ impl LinkConfig {
             hello,
             version: PROTOCOL_VERSION,
         }))
+    }
+
+    /// As `new` for a client, which says of itself what its certificate says. The ring's parameters it
+    /// learns from `Link::peer_hello`; those it names itself are the defaults and nobody compares them.
+    pub fn for_client(pems: &LinkPems) -> Result<Arc<Self>, IdentityError> {
+        let own = identity::read_pem(&pems.cert_chain)?;
+        let hello = Hello {
+            role: own.role,
+            name: own.name,
+            params: RingParams {
+                ring: own.ring.into(),
+                successors: 16,
+                replication: 3,
+                virtual_nodes_max: 64,
+                value_max: VALUE_BYTES_MAX as u32,
+            },
+            features: 0,
+        };
+        as_configured("role", role_name(hello.role), role_name(Role::Client))?;
+        Self::new(pems, hello)
     }
 
     /// Whether nodes with the same CA certificates would take our own certificate now: signed by one
