@@ -266,7 +266,7 @@ fn certified_key(
         NoItemsFound => IdentityError::Missing { what: PRIVATE_KEY },
         error => IdentityError::Pem {
             what: PRIVATE_KEY,
-            why: error.to_string(),
+            why: identity::pem_reason(&error),
         },
     })?;
     match CertifiedKey::from_der(chain.to_vec(), key, provider) {

@@ -3,7 +3,9 @@
 
 use proto::id::Id;
 use proto::key::Key;
-use proto::message::{Failed, LookupAnswer, LookupMode, Route, Stored};
+use proto::message::{
+    Delete, Failed, Get, Lookup, LookupAnswer, LookupMode, Message, Put, Route, Stored, Value,
+};
 use proto::peer::Peer;
 use proto::version::Version;
 use serde::{Deserialize, Serialize};
@@ -67,6 +69,70 @@ pub enum ClientAnswer {
     Owner(Box<LookupAnswer>),
     /// The request could not be served.
     Failed(Failed),
+}
+
+impl<'a> ClientRequest<'a> {
+    /// The request a message carries; `None` when it is none a client may send.
+    #[must_use]
+    pub const fn of(message: &Message<'a>) -> Option<Self> {
+        Some(match *message {
+            Message::Put(Put { key, ttl_s, replication, value }) => {
+                Self::Put { key, ttl_s, replication, value }
+            }
+            Message::Get(Get { key }) => Self::Get { key },
+            Message::Delete(Delete { key }) => Self::Delete { key },
+            Message::Lookup(Lookup { target, mode }) => Self::Lookup { target, mode },
+            _ => return None,
+        })
+    }
+
+    /// The key it concerns; a lookup concerns none.
+    #[must_use]
+    pub const fn key(&self) -> Option<Key> {
+        match self {
+            Self::Put { key, .. } | Self::Get { key } | Self::Delete { key } => Some(*key),
+            Self::Lookup { .. } => None,
+        }
+    }
+
+    /// Whether it changes anything.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::Delete { .. })
+    }
+}
+
+impl ClientAnswer {
+    /// Takes over an answer; `None` when the message is none a client gets.
+    #[must_use]
+    pub fn of(message: &Message<'_>) -> Option<Self> {
+        Some(match message {
+            Message::Stored(stored) => Self::Stored(*stored),
+            Message::Value(Value { version, expiry_ms, route, value }) => {
+                let (version, expiry_ms, route) = (*version, *expiry_ms, *route);
+                Self::Value { version, expiry_ms, route, value: value.to_vec() }
+            }
+            Message::Absent(route) => Self::Absent(*route),
+            Message::LookupAnswer(answer) => Self::Owner(Box::new(answer.clone())),
+            Message::Failed(failed) => Self::Failed(failed.clone()),
+            _ => return None,
+        })
+    }
+
+    /// The message that carries it to a native client or a gateway.
+    #[must_use]
+    pub fn message(&self) -> Message<'_> {
+        match self {
+            Self::Stored(stored) => Message::Stored(*stored),
+            Self::Value { version, expiry_ms, route, value } => {
+                let (version, expiry_ms, route) = (*version, *expiry_ms, *route);
+                Message::Value(Value { version, expiry_ms, route, value })
+            }
+            Self::Absent(route) => Message::Absent(*route),
+            Self::Owner(answer) => Message::LookupAnswer(answer.as_ref().clone()),
+            Self::Failed(failed) => Message::Failed(failed.clone()),
+        }
+    }
 }
 
 /// An operator's request, answered by core 0.

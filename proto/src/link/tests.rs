@@ -7,7 +7,11 @@ mod refusals;
 use std::sync::Arc;
 
 use super::*;
+use crate::codec::kind;
+use crate::frame::PROTOCOL_VERSION;
+use crate::limits::HANDSHAKE_BYTES_MAX;
 use crate::peer::RingParams;
+use crate::tls::TlsSetup;
 use authority::{Authority, Wish};
 
 /// A node or client of the ring `test`, with the certificate of its name.
