@@ -1,6 +1,8 @@
 //! The pure engine of a node: one `Core` a worker thread, without sockets, files, clocks or threads.
 
 pub mod core;
+#[cfg(test)]
+mod core_tests;
 pub mod counters;
 mod crawl;
 mod gateway;
@@ -14,8 +16,10 @@ pub mod record;
 pub mod request;
 mod service;
 pub mod shard;
-mod status;
-mod turn;
 mod slab;
+mod status;
 pub mod store;
+#[cfg(test)]
+mod testnet;
+mod turn;
 mod wheel;
