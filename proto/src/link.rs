@@ -147,7 +147,7 @@ impl Link {
     /// Seals what is queued and appends all ciphertext to `out`.
     pub fn transmit(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(std::mem::take(&mut self.bare));
-        if self.is_ready() && !self.outbox.is_empty() {
+        if self.has_frames() {
             self.seal_outbox();
         }
         while self.tls.wants_write() {
@@ -161,8 +161,7 @@ impl Link {
     /// Whether `transmit` has something to give.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        let frames = self.is_ready() && !self.outbox.is_empty();
-        frames || !self.bare.is_empty() || self.tls.wants_write()
+        self.has_frames() || !self.bare.is_empty() || self.tls.wants_write()
     }
 
     /// Who is at the other end: set as soon as the link is ready.
@@ -222,11 +221,16 @@ impl Link {
 
     /// Says that this side sends no more; what is queued leaves first.
     pub fn close(&mut self) {
-        if self.is_ready() && !self.we_closed {
+        if self.has_frames() {
             self.seal_outbox();
         }
         self.we_closed = true;
         self.tls.send_close_notify();
+    }
+
+    /// Whether frames are waiting that may leave now.
+    const fn has_frames(&self) -> bool {
+        self.is_ready() && !self.we_closed && !self.outbox.is_empty()
     }
 
     const fn is_open(&self) -> bool {
@@ -235,7 +239,7 @@ impl Link {
 
     /// Ends the link for a reason and queues the last words to the peer.
     fn fail(&mut self, error: LinkError) {
-        if self.is_ready() && !self.we_closed {
+        if self.has_frames() {
             self.seal_outbox();
         }
         self.outbox = Vec::new();
