@@ -126,8 +126,8 @@ impl Link {
         self.inbox.poll_frame(self.config.version)
     }
 
-    /// Queues whole frames; they leave with the next `transmit` once the link is ready. Dropped after
-    /// an error and after `refuse` or `close`.
+    /// Queues whole frames; they leave with the next `transmit` once the link is ready. Dropped
+    /// after an error and after `refuse` or `close`.
     #[inline]
     pub fn write_frames(&mut self, frames: &[u8]) {
         if self.is_open() {
@@ -135,7 +135,8 @@ impl Link {
         }
     }
 
-    /// As `write_frames`, for whoever encodes straight into the link: `codec::encode(link.outbox(), …)`.
+    /// As `write_frames`, for whoever encodes straight into the link:
+    /// `codec::encode(link.outbox(), …)`.
     #[inline]
     pub fn outbox(&mut self) -> &mut Vec<u8> {
         if !self.is_open() {
@@ -205,7 +206,8 @@ impl Link {
         self.inbox.len()
     }
 
-    /// Plaintext queued and not yet transmitted: above a bound of its own, the shell queues no more.
+    /// Plaintext queued and not yet transmitted: above a bound of its own, the shell queues no
+    /// more.
     #[must_use]
     pub const fn outgoing_bytes(&self) -> usize {
         self.outbox.len()
@@ -317,7 +319,7 @@ fn server_name(name: &NodeName) -> Result<ServerName<'static>, LinkError> {
 const VERSION_OFFSET: usize = 2;
 const OUTBOX_BYTES_KEPT: usize = 64 * 1024;
 const PLAINTEXT_ANSWER: &[u8] =
-    b"chordite: plaintext is refused here; this port speaks chordite/1 over mutual TLS 1.3 only\r\n";
+    b"chordite: plaintext is refused, this port speaks chordite/1 over mutual TLS 1.3 only\r\n";
 const _: () = assert!(PLAINTEXT_ANSWER.len() <= REASON_BYTES_MAX);
 
 #[cfg(test)]
