@@ -3,9 +3,11 @@
 mod index;
 pub mod mail;
 pub mod output;
+mod prefetch;
 pub mod record;
 pub mod request;
 pub mod shard;
+mod size_class;
 mod slab;
 pub mod store;
 mod wheel;
