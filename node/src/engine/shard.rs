@@ -314,10 +314,8 @@ mod tests {
         );
         let delete = shard.delete(&key(1), now).unwrap();
         assert!(delete.version > put.version);
-        assert_eq!(
-            (shard.get(&key(1), now), shard.delete(&key(1), now)),
-            (None, None)
-        );
+        assert_eq!(shard.get(&key(1), now), None);
+        assert_eq!(shard.delete(&key(1), now), None);
         let counters = ShardCounters {
             puts: 1,
             gets: 2,
