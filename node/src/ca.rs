@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use proto::identity;
 use proto::message::Role;
 use proto::peer::NodeName;
 use rcgen::{
@@ -36,8 +37,14 @@ pub struct Subject {
     pub role: Role,
     /// The ring it belongs to.
     pub ring: String,
-    /// Days until it expires.
-    pub days: u32,
+    /// When it expires.
+    pub expires: SystemTime,
+}
+
+/// The moment `days` days from now.
+#[must_use]
+pub fn in_days(days: u32) -> SystemTime {
+    SystemTime::now() + Duration::from_secs(u64::from(days) * 86_400)
 }
 
 /// Why the authority cannot do what it was asked.
@@ -77,7 +84,7 @@ pub fn init(dir: &Path) -> Result<(), CaError> {
         .push(DnType::CommonName, "Chordite ring CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_validity(&mut params, CA_DAYS);
+    set_validity(&mut params, in_days(CA_DAYS));
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     write_new(
         &dir.join(CA_KEY_FILE),
@@ -110,7 +117,7 @@ fn leaf(subject: &Subject) -> Result<CertificateParams, CaError> {
     params
         .distinguished_name
         .push(DnType::CommonName, subject.name.as_str());
-    let uri = uri(&subject.ring, &subject.name, subject.role);
+    let uri = identity::uri(&subject.ring, &subject.name, subject.role);
     params.subject_alt_names.push(SanType::URI(uri.try_into()?));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = match subject.role {
@@ -123,16 +130,8 @@ fn leaf(subject: &Subject) -> Result<CertificateParams, CaError> {
         Role::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
     };
     params.use_authority_key_identifier_extension = true;
-    set_validity(&mut params, subject.days);
+    set_validity(&mut params, subject.expires);
     Ok(params)
-}
-
-fn uri(ring: &str, name: &NodeName, role: Role) -> String {
-    let query = match role {
-        Role::Node => "",
-        Role::Client => "?role=client",
-    };
-    format!("chordite://{ring}/{name}{query}")
 }
 
 /// The certificate of the authority in `dir` and what it takes to sign with it.
@@ -153,11 +152,10 @@ fn open(dir: &Path) -> Result<(String, Issuer<'static, KeyPair>), CaError> {
     ))
 }
 
-/// From one hour ago, because clocks of a ring may differ, until `days` from now.
-fn set_validity(params: &mut CertificateParams, days: u32) {
-    let now = SystemTime::now();
-    params.not_before = (now - CLOCK_TOLERANCE).into();
-    params.not_after = (now + Duration::from_secs(u64::from(days) * 86_400)).into();
+/// From one hour ago, because clocks of a ring may differ.
+fn set_validity(params: &mut CertificateParams, expires: SystemTime) {
+    params.not_before = (SystemTime::now() - CLOCK_TOLERANCE).into();
+    params.not_after = expires.into();
 }
 
 fn refuse_existing(dir: &Path, names: &[&str]) -> Result<(), CaError> {
@@ -219,7 +217,7 @@ mod tests {
             name,
             role,
             ring: "test".into(),
-            days: 30,
+            expires: in_days(30),
         }
     }
 

@@ -3,9 +3,11 @@
 //! Every command returns an [`Exit`] or a [`Failure`] of one line; nothing below this file ends the
 //! process. Parsing of arguments is clap's, which exits with 2 on its own.
 
+mod access;
 mod address;
 mod admin;
 mod ca;
+mod client;
 mod dev;
 mod duration;
 mod failure;
@@ -16,6 +18,7 @@ mod pages;
 mod print;
 mod ring;
 mod serve;
+mod shell;
 mod status;
 mod table;
 
@@ -49,6 +52,10 @@ enum Command {
     Dev(dev::Dev),
     #[command(subcommand)]
     Ca(ca::Ca),
+    Get(access::Get),
+    Put(access::Put),
+    Del(access::Del),
+    Shell(shell::Shell),
     Status(status::Status),
     Ring(ring::Ring),
     Lookup(lookup::Lookup),
@@ -62,6 +69,10 @@ impl Command {
             Self::Serve(serve) => serve.run(),
             Self::Dev(dev) => dev.run(),
             Self::Ca(ca) => ca.run(),
+            Self::Get(get) => get.run(),
+            Self::Put(put) => put.run(),
+            Self::Del(del) => del.run(),
+            Self::Shell(shell) => shell.run(),
             Self::Status(status) => status.run(),
             Self::Ring(ring) => ring.run(),
             Self::Lookup(lookup) => lookup.run(),

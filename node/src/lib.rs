@@ -4,3 +4,4 @@ pub mod ca;
 pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod trust;

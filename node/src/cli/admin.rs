@@ -18,7 +18,7 @@ use super::{address, duration};
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AdminArgs {
     /// The node's admin address
-    #[arg(short = 'a', long = "admin", value_name = "HOST:PORT", default_value = "127.0.0.1:7601",
+    #[arg(short = 'a', long = "admin", value_name = "HOST:PORT", default_value = DEFAULT,
           value_parser = address::parse)]
     pub(crate) address: NodeName,
     /// Give up after this time (500ms, 10s, 1m)
@@ -85,3 +85,6 @@ impl From<HttpError> for Failure {
         Self::new(Exit::Network, error.to_string())
     }
 }
+
+/// Where a node listens for its operator when nothing else is configured.
+pub(crate) const DEFAULT: &str = "127.0.0.1:7601";

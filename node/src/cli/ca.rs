@@ -65,16 +65,14 @@ impl Ca {
                     RoleArg::Node => Role::Node,
                     RoleArg::Client => Role::Client,
                 };
-                ca::issue(
-                    &dir,
-                    &Subject {
-                        name: advertise,
-                        role,
-                        ring,
-                        days,
-                    },
-                    &out,
-                )?;
+                let expires = ca::in_days(days);
+                let subject = Subject {
+                    name: advertise,
+                    role,
+                    ring,
+                    expires,
+                };
+                ca::issue(&dir, &subject, &out)?;
             }
         }
         Ok(Exit::Ok)

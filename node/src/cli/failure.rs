@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use node::ca::CaError;
 use node::config::ConfigError;
 use node::exit::Exit;
+use node::trust::TrustError;
 
 /// A command that could not do what it was asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,5 +63,11 @@ impl From<CaError> for Failure {
             _ => Exit::Certificates,
         };
         Self::new(exit, error.to_string())
+    }
+}
+
+impl From<TrustError> for Failure {
+    fn from(error: TrustError) -> Self {
+        Self::new(Exit::Certificates, error.to_string())
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use node::engine::request::MemberName;
 use node::exit::Exit;
+use proto::key::Key;
 use serde::Deserialize;
 
 use super::admin::{self, AdminArgs};
@@ -49,23 +50,33 @@ struct Route {
 impl Lookup {
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         let key = self.key.key()?;
-        let trace = if self.trace { "&trace=1" } else { "" };
-        // The 64 digits need no escaping in a path, whatever bytes the key has.
-        let answer = self.admin.get(&format!("/lookup/{key}?hex=1{trace}"))?;
+        let answer = ask(&self.admin, &key, self.trace)?;
         if self.json {
-            print::text(&format!("{}\n", answer.trim_end()))?;
-        } else {
-            print::text(&render(
-                &key.position().to_string(),
-                &admin::parse(&answer)?,
+            print::text(&format!(
+                "{}
+",
+                answer.trim_end()
             ))?;
+        } else {
+            print::text(&render(&key, &admin::parse(&answer)?))?;
         }
         Ok(Exit::Ok)
     }
 }
 
-fn render(position: &str, answer: &Answer) -> String {
-    let mut text = format!("position     {position}\n");
+/// The owner of `key` and the way to it, for people.
+pub(crate) fn trace(admin: &AdminArgs, key: &Key) -> Result<String, Failure> {
+    Ok(render(key, &admin::parse(&ask(admin, key, true)?)?))
+}
+
+/// The node's JSON. The 64 digits of the key need no escaping, whatever bytes it has.
+fn ask(admin: &AdminArgs, key: &Key, trace: bool) -> Result<String, Failure> {
+    let trace = if trace { "&trace=1" } else { "" };
+    admin.get(&format!("/lookup/{key}?hex=1{trace}"))
+}
+
+fn render(key: &Key, answer: &Answer) -> String {
+    let mut text = format!("position     {}\n", key.position());
     let _ = writeln!(
         text,
         "owner        {} ({})",
@@ -114,7 +125,7 @@ mod tests {
         let json = r#"{"owner":{"id":"ab","node":"a:1","vnode":0},"predecessor":null,
             "route":{"rpcs":2,"timeouts":0,"cached":false},"elapsed_us":90,"more":1,
             "path":[{"id":"cd","node":"b:1","vnode":1},{"id":"ab","node":"a:1","vnode":0}]}"#;
-        let text = render("77", &admin::parse(json).unwrap());
+        let text = render(&Key::from_text("k"), &admin::parse(json).unwrap());
         assert!(
             text.contains("hops         2 rpcs, 1 forwards, 0 timeouts\n"),
             "{text}"

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use node::config::{Config, Flag, keys};
 use node::exit::Exit;
+use node::trust;
 use rustix::process::{Pid, Signal};
 
 use super::failure::Failure;
@@ -69,6 +70,7 @@ impl Serve {
         }
         let config = load(self.config.as_deref(), &self.settings)?;
         if self.check {
+            trust::node_links(&config)?;
             return Ok(Exit::Ok);
         }
         serve(config)

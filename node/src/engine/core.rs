@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proto::chord::{ChordConfig, Ring, Router, RouterConfig, RoutingView};
 use proto::key::Key;
-use proto::message::{RequestId, RequestIds, Role};
+use proto::message::RequestIds;
 use proto::peer::{NodeName, RingParams};
 use proto::time::Now;
 
@@ -52,7 +52,6 @@ pub struct CoreConfig {
 }
 
 /// One core of a node. The module's documentation has the drain rule.
-#[derive(Debug)]
 pub struct Core {
     pub(super) config: CoreConfig,
     pub(super) ring: Option<Ring>,
@@ -66,6 +65,8 @@ pub struct Core {
     pub(super) leave_tickets: Vec<Ticket>,
     pub(super) outbox: Outbox,
     pub(super) view: SharedView,
+    /// No other node is known: every key is this node's.
+    pub(super) alone: bool,
     pub(super) counters: Counters,
 }
 
@@ -87,12 +88,20 @@ impl Core {
         let core = config.core;
         let ring = (core == 0).then(|| {
             let name = &config.name;
-            Ring::new(config.chord.clone(), name, config.virtual_nodes, TAG_RING, config.seed)
+            Ring::new(
+                &config.chord,
+                name,
+                config.virtual_nodes,
+                core,
+                TAG_RING,
+                config.seed,
+            )
         });
+        let router = config.router.clone();
         let router_ids = RequestIds::new(core, TAG_ROUTER, 0);
         Self {
             ring,
-            router: Router::new(config.router.clone(), router_ids, config.name.clone(), config.seed),
+            router: Router::new(router, router_ids, config.seed ^ u64::from(core)),
             shard: Shard::new(config.shard),
             operations: Operations::new(core, TAG_OPERATION),
             sweep_by: None,
@@ -102,6 +111,7 @@ impl Core {
             leave_tickets: Vec::new(),
             outbox: Outbox::new(core),
             view: Arc::new(RoutingView::default()),
+            alone: false,
             counters: Counters::default(),
             config,
         }
@@ -118,7 +128,7 @@ impl Core {
     /// The fast path of a read: answered when this core holds the key's shard and this node owns it.
     pub fn read_local(&mut self, key: &Key, now: Now) -> LocalRead<'_> {
         let local = shard_of(key, self.config.cores).0 == self.config.core;
-        if !local || !(self.router.owns_all() || self.router.owns(&key.position())) {
+        if !local || !self.owns(key) {
             return LocalRead::Elsewhere;
         }
         match self.shard.get(key, now) {
@@ -136,7 +146,12 @@ impl Core {
     /// Mail from another core.
     pub fn handle_mail(&mut self, mail: Mail, now: Now) {
         match mail {
-            Mail::Frame { reply, from, role, frame } => {
+            Mail::Frame {
+                reply,
+                from,
+                role,
+                frame,
+            } => {
                 self.take_frame(reply.core, reply.link, &from, role, &frame, now);
             }
             Mail::Reply { link, frames } => self.outbox.relay(link, &frames),
@@ -229,22 +244,21 @@ impl Core {
         self.operations.len()
     }
 
+    /// Whether this node owns `key`. Alone in the ring it need not hash the key to know.
+    pub(super) fn owns(&self, key: &Key) -> bool {
+        self.alone || self.router.owns(&key.position())
+    }
+
     /// Routes by a new view.
     pub(super) fn take_view(&mut self, view: SharedView) {
         if view.epoch >= self.view.epoch {
+            self.alone = view.hops.is_empty() && view.is_serving();
             self.router.set_view(Arc::clone(&view));
             self.view = view;
         }
     }
-
-    /// Whose request an id is: the part of the engine that asked.
-    pub(super) const fn is_for(request: RequestId, tag: u8) -> bool {
-        request.tag() == tag
-    }
 }
 
-/// The whole node's role on its own links.
-pub(super) const OWN_ROLE: Role = Role::Node;
 /// Request ids of the ring on core 0; the instance is the virtual node.
 pub(super) const TAG_RING: u8 = 1;
 /// Request ids of a router.

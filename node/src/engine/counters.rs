@@ -3,8 +3,6 @@
 /// Counts since the core started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
-    /// Reads served from this core's memory without a hop.
-    pub local_reads: u64,
     /// Clients' requests that went to another node.
     pub gateway_requests: u64,
     /// Requests of other nodes' gateways that were served.
@@ -23,8 +21,6 @@ pub struct Counters {
     pub lookups_relayed: u64,
     /// Answers to nothing that was asked.
     pub stray_answers: u64,
-    /// Answers that could not be read.
-    pub undecodable_answers: u64,
     /// Links closed because the peer broke the rules.
     pub misbehaviours: u64,
 }

@@ -3,49 +3,85 @@
 //! Kinds are told apart by the frame header alone, so that a frame for another core is passed on
 //! without being parsed. What breaks the rules closes the link with the reason.
 
+use proto::chord::Misbehaviour;
 use proto::codec::{self, kind};
 use proto::frame::{Frame, Header};
-use proto::message::{Failed, FailureCode, Message, ReplyTo, Role};
+use proto::message::{Failed, FailureCode, Message, ReplyTo, RequestId, Role};
 use proto::peer::NodeName;
 use proto::time::Now;
+use thiserror::Error;
 
 use super::core::{Core, TAG_CRAWL, TAG_OPERATION, TAG_RING, TAG_ROUTER};
 use super::mail::Mail;
 use super::operation::Origin;
 use super::request::ClientRequest;
 
+/// What a peer did that its messages may not do (the peer's fault).
+#[derive(Debug, Error)]
+pub enum BrokenRule {
+    /// The frame is cut off.
+    #[error("the frame is not whole")]
+    Torn,
+    /// The frame's body is none of its kind.
+    #[error(transparent)]
+    Decode(#[from] codec::DecodeError),
+    /// The message says what its speaker may not say.
+    #[error(transparent)]
+    Misbehaviour(#[from] Misbehaviour),
+}
+
 impl Core {
     /// A whole frame from a link that this core accepted; `from` and `role` are those of the
     /// certificate. The engine relies on the link to have checked the role.
-    pub fn handle_frame(
-        &mut self,
-        link: u64,
-        from: &NodeName,
-        role: Role,
-        frame: &[u8],
-        now: Now,
-    ) {
+    pub fn handle_frame(&mut self, link: u64, from: &NodeName, role: Role, frame: &[u8], now: Now) {
         self.counters.frames_in += 1;
         self.take_frame(self.config.core, link, from, role, frame, now);
         self.settle(now);
     }
 
-    /// A whole frame from the link that this core dialled to `from`.
-    pub fn handle_answer(&mut self, from: &NodeName, frame: &[u8], now: Now) {
+    /// A whole frame from the link that this core dialled to `from`. An answer that breaks the rules,
+    /// such as a member named by an id that is not its own, counts as none: the shell closes the link.
+    pub fn handle_answer(
+        &mut self,
+        from: &NodeName,
+        frame: &[u8],
+        now: Now,
+    ) -> Result<(), BrokenRule> {
         self.counters.frames_in += 1;
-        let Ok(Some(frame)) = Frame::split(frame) else { return };
+        let Ok(Some(frame)) = Frame::split(frame) else {
+            return Err(BrokenRule::Torn);
+        };
         let request = frame.header.request;
-        match codec::decode(&self.config.params, frame.header.kind, frame.body) {
-            Ok(message) => match request.tag() {
-                TAG_OPERATION => self.owner_answered(request, from, &message, now),
-                TAG_ROUTER => self.router.handle_answer(request, from, &message, now),
-                TAG_RING => self.ring_answered(request, from, &message, now),
-                TAG_CRAWL => self.crawl_answered(request, from, message),
-                _ => self.counters.stray_answers += 1,
-            },
-            Err(_) => self.counters.undecodable_answers += 1,
-        }
+        let broken = match codec::decode(&self.config.params, frame.header.kind, frame.body) {
+            Ok(message) => self.take_answer(request, from, message, now).err(),
+            Err(error) => Some(BrokenRule::Decode(error)),
+        };
         self.settle(now);
+        broken.map_or(Ok(()), |broken| {
+            self.counters.misbehaviours += 1;
+            Err(broken)
+        })
+    }
+
+    fn take_answer(
+        &mut self,
+        request: RequestId,
+        from: &NodeName,
+        message: Message<'_>,
+        now: Now,
+    ) -> Result<(), BrokenRule> {
+        match request.tag() {
+            TAG_OPERATION => self.owner_answered(request, from, &message, now),
+            TAG_ROUTER => self.router.handle_answer(request, from, &message, now)?,
+            TAG_RING => {
+                if let Some(ring) = &mut self.ring {
+                    ring.handle_answer(request, from, &message, now)?;
+                }
+            }
+            TAG_CRAWL => self.crawl_answered(request, from, message),
+            _ => self.counters.stray_answers += 1,
+        }
+        Ok(())
     }
 
     /// A frame for this core, or for another one of this node, from a link of core `core`.
@@ -58,13 +94,30 @@ impl Core {
         frame: &[u8],
         now: Now,
     ) {
-        let Ok(Some(Frame { header, body, bytes })) = Frame::split(frame) else {
-            return self.misbehaved(core, link, "the frame is not whole".to_owned());
+        let Ok(Some(Frame {
+            header,
+            body,
+            bytes,
+        })) = Frame::split(frame)
+        else {
+            return self.misbehaved(core, link, BrokenRule::Torn.to_string());
         };
-        let reply = ReplyTo { core, link, request: header.request };
+        let reply = ReplyTo {
+            core,
+            link,
+            request: header.request,
+        };
         if let Some(home) = self.home(&header) {
             let (from, frame) = (from.clone(), bytes.to_vec());
-            return self.outbox.mail(home, Mail::Frame { reply, from, role, frame });
+            return self.outbox.mail(
+                home,
+                Mail::Frame {
+                    reply,
+                    from,
+                    role,
+                    frame,
+                },
+            );
         }
         match codec::decode(&self.config.params, header.kind, body) {
             Ok(message) => self.take_message(reply, from, role, message, now),
@@ -102,10 +155,11 @@ impl Core {
             }
             Message::FindSuccessor(find) => {
                 self.counters.lookups_relayed += 1;
-                self.router.handle_find(reply, from, find, now)
+                self.router.handle_find(reply, find, now);
+                Ok(())
             }
             Message::NextHop(step) => {
-                self.router.handle_next_hop(reply, &step);
+                self.router.handle_next_hop(reply, &step, now);
                 Ok(())
             }
             Message::Found(found) => self.router.handle_found(from, found, now),
@@ -122,19 +176,24 @@ impl Core {
 
     /// A request on a key: from a client it is served as a gateway, from a node only as the owner.
     fn take_request(&mut self, reply: ReplyTo, role: Role, message: &Message<'_>, now: Now) {
-        let Some(request) = ClientRequest::of(message) else { return };
+        let Some(request) = ClientRequest::of(message) else {
+            return;
+        };
         if role == Role::Client {
             return self.begin(Origin::Client(reply), &request, now);
         }
         self.counters.owner_requests += 1;
         match request.key() {
-            Some(key) if self.router.owns_all() || self.router.owns(&key.position()) => {
+            Some(key) if self.owns(&key) => {
                 self.serve(Origin::Gateway(reply), &request, now);
             }
             Some(_) => self.outbox.answer(reply, &Message::NotOwner),
             None => {
                 let reason = "a Lookup is a client's request; nodes send FindSuccessor".to_owned();
-                let failed = Failed { code: FailureCode::Forbidden, reason };
+                let failed = Failed {
+                    code: FailureCode::Forbidden,
+                    reason,
+                };
                 self.outbox.answer(reply, &Message::Failed(failed));
             }
         }

@@ -1,5 +1,8 @@
 //! What a core tells its operator: its members, the whole ring, whether it is ready.
 
+use std::time::Duration;
+
+use proto::chord::MemberSnapshot;
 use proto::message::{GetNeighbours, Message, Neighbours, RequestId};
 use proto::peer::NodeName;
 use proto::time::Now;
@@ -44,10 +47,15 @@ impl Core {
 
     /// Asks what the crawl wants asked, and answers the operators when it is complete.
     pub(super) fn drive_crawl(&mut self, now: Now) {
-        let Some(mut crawl) = self.crawl.take() else { return };
+        let Some(mut crawl) = self.crawl.take() else {
+            return;
+        };
         while let Some((request, member)) = crawl.poll_question(now) {
-            let ask = GetNeighbours { vnode: member.vnode() };
-            self.outbox.send(member.name(), request, &Message::GetNeighbours(ask));
+            let ask = GetNeighbours {
+                vnode: member.vnode(),
+            };
+            self.outbox
+                .send(member.name(), request, &Message::GetNeighbours(ask));
         }
         if !crawl.is_done() {
             self.crawl = Some(crawl);
@@ -77,25 +85,44 @@ impl Core {
     }
 
     fn ring_status(&self) -> RingStatus {
-        let peer = |(node, rtt, rto): (NodeName, std::time::Duration, std::time::Duration)| {
-            let us = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-            PeerStatus { node: node.to_string(), rtt_us: us(rtt), rto_us: us(rto) }
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let peer = |(node, rtt, rto): (&NodeName, Duration, Duration)| PeerStatus {
+            node: node.to_string(),
+            rtt_us: us(rtt),
+            rto_us: us(rto),
         };
         RingStatus {
-            members: self.own_members().into_iter().map(|(member, _)| member).collect(),
-            peers: self.router.measured().map(peer).collect(),
+            members: self
+                .own_members()
+                .into_iter()
+                .map(|(member, _)| member)
+                .collect(),
+            peers: self.router.rtt().peers().map(peer).collect(),
             epoch: self.view.epoch,
         }
     }
 
     fn own_members(&self) -> Vec<(RingMember, Neighbours)> {
-        let Some(ring) = &self.ring else { return Vec::new() };
-        let shown = |chord: &proto::chord::Chord| {
-            let neighbours = chord.neighbours();
-            let mut member = named(chord.phase().as_str(), &neighbours);
-            member.fingers = chord.fingers().map(MemberName::from).collect();
+        let Some(ring) = &self.ring else {
+            return Vec::new();
+        };
+        let shown = |pointers: MemberSnapshot| {
+            let MemberSnapshot {
+                me,
+                phase,
+                predecessor,
+                successors,
+                fingers,
+            } = pointers;
+            let neighbours = Neighbours {
+                member: me,
+                predecessor,
+                successors,
+            };
+            let mut member = named(phase.as_str(), &neighbours);
+            member.fingers = fingers.iter().map(MemberName::from).collect();
             (member, neighbours)
         };
-        ring.members().map(shown).collect()
+        ring.snapshots().map(shown).collect()
     }
 }

@@ -8,7 +8,7 @@ use proto::message::{LookupMode, Message, ReplyTo, RequestId};
 use proto::peer::NodeName;
 use proto::time::Now;
 
-use super::core::{Core, TAG_OPERATION};
+use super::core::Core;
 use super::mail::Mail;
 use super::output::Output;
 use super::request::AdminAnswer;
@@ -33,14 +33,23 @@ impl Core {
         while let Some(output) = self.ring.as_mut().and_then(|ring| ring.poll_output()) {
             moved = true;
             match output {
-                ChordOutput::Ask { to, request, message } => {
+                ChordOutput::Ask {
+                    to,
+                    request,
+                    message,
+                } => {
                     self.outbox.send(&to, request, &message);
                 }
                 ChordOutput::Tell { to, message } => {
                     self.outbox.send(&to, RequestId::default(), &message);
                 }
                 ChordOutput::Answer { reply, message } => self.outbox.answer(reply, &message),
-                ChordOutput::Lookup { ticket, target, via, deadline } => {
+                ChordOutput::Lookup {
+                    ticket,
+                    target,
+                    via,
+                    deadline,
+                } => {
                     let mode = LookupMode::Recursive;
                     self.router.lookup(ticket, target, mode, via, deadline, now);
                 }
@@ -54,11 +63,15 @@ impl Core {
         while let Some(output) = self.router.poll_output() {
             moved = true;
             match output {
-                RouterOutput::Ask { to, request, message } => {
+                RouterOutput::Ask {
+                    to,
+                    request,
+                    message,
+                } => {
                     self.outbox.send(&to, request, &message);
                 }
-                RouterOutput::Tell { to, request, message } => {
-                    self.outbox.send(&to, request, &message);
+                RouterOutput::Tell { to, message } => {
+                    self.outbox.send(&to, addressed(&message), &message);
                 }
                 RouterOutput::Answer { reply, message } => self.outbox.answer(reply, &message),
                 RouterOutput::Done { ticket, result } => self.looked_up(ticket, result, now),
@@ -68,9 +81,8 @@ impl Core {
     }
 
     fn looked_up(&mut self, ticket: u64, result: LookupResult, now: Now) {
-        let number = RequestId(ticket);
-        if Self::is_for(number, TAG_OPERATION) {
-            self.resolved(number, result, now);
+        if ticket & OPERATION_TICKET != 0 {
+            self.resolved(RequestId(ticket & !OPERATION_TICKET), result, now);
         } else if let Some(ring) = &mut self.ring {
             ring.handle_lookup(ticket, result, now);
         }
@@ -80,25 +92,10 @@ impl Core {
     fn publish_view(&mut self) {
         let Some(ring) = &mut self.ring else { return };
         let Some(view) = ring.poll_view() else { return };
-        let view = Arc::new(view);
         for core in 1..self.config.cores {
             self.outbox.mail(core, Mail::View(Arc::clone(&view)));
         }
         self.take_view(view);
-    }
-
-    /// The answer to something the ring asked; one that breaks the rules counts as none.
-    pub(super) fn ring_answered(
-        &mut self,
-        request: RequestId,
-        from: &NodeName,
-        message: &Message<'_>,
-        now: Now,
-    ) {
-        let Some(ring) = &mut self.ring else { return };
-        if ring.handle_answer(request, from, message, now).is_err() {
-            self.counters.misbehaviours += 1;
-        }
     }
 
     /// A peer's message to the ring, on core 0.
@@ -121,7 +118,23 @@ impl Core {
             return;
         }
         for ticket in std::mem::take(&mut self.leave_tickets) {
-            self.outbox.push(Output::Admin { ticket, answer: AdminAnswer::Left });
+            self.outbox.push(Output::Admin {
+                ticket,
+                answer: AdminAnswer::Left,
+            });
         }
     }
 }
+
+/// The end of a lookup travels under the lookup's own number: its core is read off the header.
+const fn addressed(message: &Message<'_>) -> RequestId {
+    match message {
+        Message::Found(found) => found.lookup,
+        Message::LookupFailed(failed) => failed.lookup,
+        _ => RequestId(0),
+    }
+}
+
+/// Marks the tickets of operations among a router's lookups: no core number and no virtual node
+/// reaches this bit.
+pub(super) const OPERATION_TICKET: u64 = 1 << 63;

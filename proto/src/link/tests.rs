@@ -1,4 +1,5 @@
-//! Two links in memory, with every way of cutting the bytes, and every refusal seen from both sides.
+//! Two links in memory, with every way of cutting the bytes, and every refusal seen from both
+//! sides.
 
 mod authority;
 mod flow;
@@ -7,7 +8,11 @@ mod refusals;
 use std::sync::Arc;
 
 use super::*;
+use crate::codec::kind;
+use crate::frame::PROTOCOL_VERSION;
+use crate::limits::HANDSHAKE_BYTES_MAX;
 use crate::peer::RingParams;
+use crate::tls::TlsSetup;
 use authority::{Authority, Wish};
 
 /// A node or client of the ring `test`, with the certificate of its name.

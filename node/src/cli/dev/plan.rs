@@ -178,7 +178,7 @@ fn issue(ca: &Path, ring: &str, name: &NodeName, role: Role, out: &Path) -> Resu
         name: name.clone(),
         role,
         ring: ring.into(),
-        days: IDENTITY_DAYS,
+        expires: ca::in_days(IDENTITY_DAYS),
     };
     Ok(ca::issue(ca, &subject, out)?)
 }

@@ -1,6 +1,7 @@
 //! Links that work: the handshake, frames both ways, bounds, certificates of every allowed shape.
 
 use super::*;
+use crate::frame::FrameError;
 use crate::identity::inspect_pem;
 use crate::key::Key;
 use crate::limits::{FRAME_BODY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -115,6 +116,22 @@ fn a_client_may_ask_and_nodes_with_other_parameters_serve_it() {
 }
 
 #[test]
+fn a_client_needs_nothing_but_its_files() {
+    let authority = Authority::new();
+    let pems = authority.issue(&Wish::new("10.9.8.7:1", Role::Client));
+    let a = LinkConfig::for_client(&pems).unwrap();
+    let b = config(&authority, B, Role::Node);
+    let pair = Pair::new(&a, &b, B).ready(5000);
+    assert_eq!(pair.acceptor.peer().unwrap().name.as_str(), "10.9.8.7:1");
+    let node = authority.issue(&Wish::new(A, Role::Node));
+    let error = LinkConfig::for_client(&node).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the certificate is for role node, but client is configured"
+    );
+}
+
+#[test]
 fn intermediate_and_several_authorities_are_accepted() {
     let (old, new) = (Authority::new(), Authority::new());
     let below = new.intermediate();
@@ -165,6 +182,9 @@ fn a_farewell_is_no_error_and_a_broken_connection_is_one() {
     assert_eq!(polled(&mut pair.acceptor), [frame(1, &Message::Ping)]);
     assert!(pair.acceptor.peer_has_closed());
     assert_eq!(pair.acceptor.receive_end(), Ok(()));
+    pair.dialler.write_frames(&frame(2, &Message::Ping));
+    codec::encode(pair.dialler.outbox(), RequestId(3), &Message::Ping);
+    assert!(!pair.dialler.wants_transmit(), "words after the farewell");
 
     let mut pair = Pair::new(&a, &b, B).ready(5000);
     assert_eq!(pair.acceptor.receive_end(), Err(LinkError::BrokenOff));
@@ -184,7 +204,8 @@ fn a_body_above_the_limit_is_refused_before_it_is_buffered() {
     header[4..8].copy_from_slice(&got.to_le_bytes());
     pair.dialler.write_frames(&header);
     let (dialler, acceptor) = pair.run(5000);
-    let too_long = LinkError::Frame(FrameError::TooLong { got });
+    let max = FRAME_BODY_BYTES_MAX;
+    let too_long = LinkError::Frame(FrameError::TooLong { got, max });
     assert_eq!(acceptor, Some(too_long));
     assert!(dialler.unwrap().to_string().contains("above the limit"));
 }
