@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod chord;
+pub mod codec;
+pub mod frame;
 pub mod id;
 pub mod key;
 pub mod limits;
@@ -15,3 +17,4 @@ pub mod message;
 pub mod peer;
 pub mod time;
 pub mod version;
+mod wire;
