@@ -139,6 +139,16 @@ impl ApiQueue {
         self.output = Vec::new();
     }
 
+    /// Whether the connection is gone.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Whether answers wait for the writer.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
     /// Gives the collected answers to the writer in exchange for an emptied buffer.
     pub(crate) fn take_output(&mut self, emptied: &mut Vec<u8>) -> Next {
         if self.is_broken {

@@ -76,9 +76,19 @@ impl Writer {
 }
 
 impl Closer {
+    /// A closer of `stream`, which is usually a second handle of a socket in use.
+    pub(crate) const fn of(stream: StdStream) -> Self {
+        Self(stream)
+    }
+
     /// Nothing more will be sent: the peer reads what is under way, then the end.
     pub(crate) fn finish(&self) {
         let _ = self.0.shutdown(Shutdown::Write);
+    }
+
+    /// Nothing more will be received beyond what the kernel already has; answers still leave.
+    pub(crate) fn stop_reading(&self) {
+        let _ = self.0.shutdown(Shutdown::Read);
     }
 
     /// Ends both directions at once: operations in the kernel complete.
