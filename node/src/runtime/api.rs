@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use proto::dht_api::{self, Parse, Request};
+use proto::dht_api::{self, Parse, Request, Violation};
 use proto::key::Key;
 use proto::time::Now;
 
@@ -74,7 +74,7 @@ pub(crate) enum Served {
     /// Up to one that has to wait until answers come or leave.
     Paused,
     /// Up to bytes that are no request.
-    Violation(&'static str),
+    Violation(Violation),
 }
 
 impl ApiConnections {
@@ -104,6 +104,13 @@ impl ApiConnections {
     pub(crate) fn stop_reading(&self) {
         for connection in self.places.borrow().iter() {
             connection.watchdog.closer().stop_reading();
+        }
+    }
+
+    /// Ends every connection.
+    pub(crate) fn end_all(&self) {
+        for connection in self.places.borrow().iter() {
+            connection.watchdog.closer().end();
         }
     }
 
@@ -192,7 +199,7 @@ impl ApiConnection {
             let (request, length) = match dht_api::parse(unread.get(consumed..).unwrap_or(&[])) {
                 Parse::NeedMore => break Served::All,
                 Parse::Violation(reason) => break Served::Violation(reason),
-                Parse::Message { request, consumed } => (request, consumed),
+                Parse::Message { message, consumed } => (message, consumed),
             };
             match request {
                 Request::Get { key } if queue.must_read_wait(&key) => break Served::Paused,

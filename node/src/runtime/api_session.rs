@@ -88,7 +88,7 @@ async fn read_requests(
                     }
                 }
                 Served::Violation(reason) => {
-                    tracing::debug!(reason, "a DHT API client broke the protocol");
+                    tracing::debug!(%reason, "a DHT API client broke the protocol");
                     return End::Violation;
                 }
             }

@@ -109,10 +109,14 @@ impl PeerLink {
         self.writer.notify();
     }
 
-    /// Ends because this node stops.
+    /// Ends because this node stops: what is queued still leaves when the link is up.
     pub(crate) fn end(&self) {
         self.set_end(LinkEnd::Stopped);
-        self.cut();
+        if self.is_up() {
+            self.writer.notify();
+        } else {
+            self.cut();
+        }
     }
 
     /// Puts the connection, and the attempt to get one, under a watchdog.
@@ -171,6 +175,9 @@ impl PeerLink {
                 machine.write_frames(&chunk);
             }
         }
+        if self.is_ending() && self.queue.borrow().bytes() == 0 {
+            machine.close();
+        }
         machine.transmit(out);
     }
 
@@ -212,9 +219,7 @@ pub(crate) async fn live(
     link.writer.notify();
     written.notified().await;
     let end = link.ending.borrow().clone().unwrap_or(LinkEnd::Closed);
-    if matches!(end, LinkEnd::Failed(_) | LinkEnd::Refused(_)) {
-        linger(shell, link, &mut reader, &mut buffer).await;
-    }
+    linger(&mut reader, &mut buffer).await;
     if let Some(watchdog) = link.watchdog.take() {
         watchdog.disarm();
         watchdog.closer().end();
@@ -237,7 +242,11 @@ async fn read_frames(
             Ok(0) if link.watchdog.borrow().as_ref().is_some_and(|dog| dog.has_bitten()) => {
                 return LinkEnd::Stalled;
             }
-            Ok(0) => return LinkEnd::Closed,
+            Ok(0) => {
+                return link.machine.borrow_mut().receive_end().map_or_else(LinkEnd::Failed, |()| {
+                    LinkEnd::Closed
+                });
+            }
             Ok(count) => bump(&shell.links.counts.bytes_in, count as u64),
             Err(error) => return LinkEnd::Broken(error.to_string()),
         }
@@ -280,9 +289,7 @@ async fn write_frames(
             break;
         }
     }
-    if matches!(*link.ending.borrow(), Some(LinkEnd::Refused(_))) {
-        finish(&shell, &link);
-    }
+    finish(&shell, &link);
     written.notify();
 }
 
@@ -296,13 +303,7 @@ fn finish(shell: &Shell, link: &PeerLink) {
 
 /// Reads on for a moment: a socket closed over unread bytes sends a reset, which may overtake the
 /// alert or the reason that was just sent.
-async fn linger(
-    shell: &Rc<Shell>,
-    link: &PeerLink,
-    reader: &mut Reader,
-    buffer: &mut ReceiveBuffer,
-) {
-    finish(shell, link);
+async fn linger(reader: &mut Reader, buffer: &mut ReceiveBuffer) {
     while matches!(reader.receive(buffer).await, Ok(1..)) {
         buffer.consume(buffer.unread().len());
     }

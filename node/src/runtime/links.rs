@@ -96,7 +96,13 @@ impl Links {
         if self.closing.is_open() || dialled.len() >= LINKS_MAX {
             return self.unreachable.borrow_mut().push(to);
         }
-        let machine = Link::dial(&self.config, Some(&to));
+        let machine = match Link::dial(&self.config, Some(&to)) {
+            Ok(machine) => machine,
+            Err(error) => {
+                tracing::warn!(peer = %to, %error, "cannot dial");
+                return self.unreachable.borrow_mut().push(to);
+            }
+        };
         let link = Rc::new(PeerLink::new(Side::Dialled(to.clone()), machine));
         link.send(frames, LINK_DIALLING_BYTES_MAX);
         super::api::bump(&self.counts.dialled, 1);

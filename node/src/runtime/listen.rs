@@ -40,7 +40,7 @@ fn socket(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
 
 /// Accepts connections and gives them to `take` until `stop` opens.
 pub(crate) async fn accept(
-    shell: Rc<Shell>,
+    shell: &Rc<Shell>,
     listener: TcpListener,
     stop: &Gate,
     take: impl Fn(&Rc<Shell>, TcpStream, SocketAddr),
@@ -51,8 +51,8 @@ pub(crate) async fn accept(
             First::Left(ready) => ready?,
             First::Right(()) => return Ok(()),
         }
-        if let Err(error) = accept_ready(&shell, &listener, &take) {
-            report(&shell, &error);
+        if let Err(error) = accept_ready(shell, &listener, &take) {
+            report(shell, &error);
             let pause = monoio::time::sleep(ACCEPT_PAUSE);
             if let First::Right(()) = race(pause, stop.opened()).await {
                 return Ok(());

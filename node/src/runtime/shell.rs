@@ -41,8 +41,13 @@ pub(crate) struct Shell {
     pub(crate) links: Links,
     /// Operators' requests under way.
     pub(crate) operators: Operators,
-    /// Tasks of this core.
-    pub(crate) tasks: Tasks,
+    /// Tasks that live as long as a connection, a link or a listener.
+    pub(crate) sessions: Tasks,
+    /// Tasks that live as long as the worker.
+    pub(crate) loops: Tasks,
+    /// Notified at the end of every turn, for whoever spins.
+    pub(crate) busy: Notify,
+    turns: Cell<u64>,
     /// Which troubles were logged lately.
     pub(crate) log_gate: RefCell<LogGate>,
     /// Opens when the worker ends: loops without an end of their own leave then.
@@ -69,7 +74,10 @@ impl Shell {
             api: ApiConnections::default(),
             links: Links::new(link),
             operators: Operators::default(),
-            tasks: Tasks::default(),
+            sessions: Tasks::default(),
+            loops: Tasks::default(),
+            busy: Notify::default(),
+            turns: Cell::default(),
             log_gate: RefCell::default(),
             ending: Gate::default(),
         })
@@ -139,17 +147,37 @@ impl Shell {
         }
     }
 
-    /// Starts a task of this core; the worker ends only after all of them.
+    /// Starts a task that ends with its connection, link or listener.
     pub(crate) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let shell = Rc::clone(self);
-        self.tasks.start();
+        self.sessions.start();
         drop(monoio::spawn(async move {
             task.await;
-            shell.tasks.end();
+            shell.sessions.end();
         }));
     }
 
-    /// A handle to what the core counts and knows, for reports.
+    /// Starts a task that ends when the worker does.
+    pub(crate) fn spawn_loop(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let shell = Rc::clone(self);
+        self.loops.start();
+        drop(monoio::spawn(async move {
+            task.await;
+            shell.loops.end();
+        }));
+    }
+
+    /// How many turns have ended.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.get()
+    }
+
+    /// Monotonic time, read afresh: for whoever spins.
+    pub(crate) fn read_clock(&self) -> Duration {
+        self.clock.read().mono
+    }
+
+    /// What the core counts and knows, for reports.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         look(&self.core.borrow())
     }
@@ -163,6 +191,8 @@ impl Shell {
         self.mail.flush();
         self.set_alarm();
         self.clock.end_turn();
+        self.turns.set(self.turns.get() + 1);
+        self.busy.notify();
     }
 
     /// One arm for each effect.
