@@ -1,7 +1,5 @@
 //! The pure engine of a node: one `Core` a worker thread, without sockets, files, clocks or threads.
 
-pub mod core;
-pub mod counters;
 mod index;
 pub mod mail;
 pub mod output;
