@@ -13,6 +13,7 @@ mod nearest;
 mod relations;
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use proto::peer::{NodeName, RingParams};
 
 pub use error::ConfigError;
 pub use layers::Flag;
-pub use value::{Fsync, IoDriver, LogFormat, LogLevel};
+pub use value::{Fsync, IoDriver, LogFormat, LogLevel, parse_duration};
 
 /// All settings of a node; [`keys::KEYS`] documents each with its unit, default and range.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,7 +62,12 @@ pub struct Config {
     pub log_level: LogLevel,
     pub log_format: LogFormat,
     pub log_file: Option<PathBuf>,
+    /// Where each key was set, see [`Config::place_of`].
+    pub places: Places,
 }
+
+/// Where keys were set.
+pub type Places = BTreeMap<&'static str, String>;
 
 impl Config {
     /// Reads `file`, when there is one, below `environment` and `flags`, and checks the whole.
@@ -75,11 +81,19 @@ impl Config {
         for key in keys::KEYS {
             if let Some(setting) = settings.get(key.name) {
                 key.apply(&mut config, setting)?;
+                config.places.insert(key.name, setting.at.clone());
             }
         }
         relations::complete(&mut config, &settings)?;
         relations::check(&config, &settings)?;
         Ok(config)
+    }
+
+    /// Where `key` was set: file and line, variable or flag, or `default`. For errors that show only
+    /// when a value is used, such as an address that is taken.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> &str {
+        self.places.get(key).map_or("default", String::as_str)
     }
 
     /// What every member of the ring must agree on.
@@ -145,6 +159,7 @@ impl Config {
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             log_file: None,
+            places: Places::new(),
         }
     }
 }
@@ -186,7 +201,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_table() {
         let config = Config::defaults();
-        assert_eq!(config.api_address, "127.0.0.1:7401".parse().unwrap());
+        assert_eq!(config.api_address.to_string(), "127.0.0.1:7401");
         assert_eq!(
             (config.replication, config.write_quorum, config.successors),
             (3, 2, 16)

@@ -1,11 +1,25 @@
 //! The pure engine of a node: one `Core` a worker thread, without sockets, files, clocks or threads.
 
+pub mod core;
+#[cfg(test)]
+mod core_tests;
+pub mod counters;
+mod crawl;
+mod gateway;
+mod inbound;
 mod index;
 pub mod mail;
+mod operation;
+mod outbox;
 pub mod output;
 pub mod record;
 pub mod request;
+mod service;
 pub mod shard;
 mod slab;
+mod status;
 pub mod store;
+#[cfg(test)]
+mod testnet;
+mod turn;
 mod wheel;

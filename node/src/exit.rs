@@ -26,6 +26,18 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every exit.
+    pub const ALL: &[Self] = &[
+        Self::Ok,
+        Self::Absent,
+        Self::Usage,
+        Self::Data,
+        Self::Certificates,
+        Self::Network,
+        Self::Storage,
+        Self::Bug,
+    ];
+
     /// The number the process exits with.
     #[must_use]
     pub const fn code(self) -> u8 {

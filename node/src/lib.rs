@@ -1,6 +1,8 @@
 //! The Chordite node. `engine` decides and is pure; `runtime` carries out what it decides.
 
+pub mod ca;
 pub mod config;
 pub mod engine;
 pub mod exit;
 pub mod runtime;
+pub mod trust;

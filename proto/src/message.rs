@@ -35,6 +35,13 @@ impl RequestId {
         let bytes = self.0.to_be_bytes();
         u16::from_be_bytes([bytes[2], bytes[3]])
     }
+
+    /// The sequence number: the low 32 bits.
+    #[must_use]
+    pub const fn sequence(self) -> u32 {
+        let bytes = self.0.to_be_bytes();
+        u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]])
+    }
 }
 
 /// Gives out the request ids of one asking machine; the sequence wraps after 2^32 requests.

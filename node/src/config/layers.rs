@@ -43,6 +43,18 @@ impl Flag {
             at: "flag --set".into(),
         })
     }
+
+    /// The key it sets.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The value as given.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
 }
 
 /// A value of the merged configuration.

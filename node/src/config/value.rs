@@ -77,7 +77,8 @@ words! {
 }
 
 /// `250ms`, `1s`, `5m`, `2h`, `7d`; a plain number is seconds.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let ms_per_unit = match unit {
         "ms" => 1,

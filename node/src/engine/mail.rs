@@ -1,11 +1,11 @@
 //! What cores of one node tell each other. Mail is moved, never shared.
 
 use proto::key::Key;
-use proto::message::{ReplyTo, RequestId, Role};
+use proto::message::{Delete, Get, Message, Put, ReplyTo, RequestId, Role};
 use proto::peer::NodeName;
 
 use super::output::SharedView;
-use super::request::ClientAnswer;
+use super::request::{ClientAnswer, ClientRequest};
 
 /// Mail from one core to another.
 #[derive(Debug)]
@@ -46,12 +46,17 @@ pub enum Mail {
     },
     /// The routing view that core 0 publishes.
     View(SharedView),
-    /// A peer was found unreachable, for core 0's ring.
-    Unreachable(NodeName),
+    /// Close a link that the receiving core holds: its peer broke the rules.
+    Close {
+        /// The link on the receiving core.
+        link: u64,
+        /// Why, for the log and the peer.
+        reason: String,
+    },
 }
 
-/// An operation on a shard.
-#[derive(Debug)]
+/// An operation on one key, owned for as long as it travels or waits.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ShardOp {
     /// Store a value.
     Put {
@@ -68,4 +73,73 @@ pub enum ShardOp {
     Get(Key),
     /// Delete a key.
     Delete(Key),
+}
+
+impl ShardOp {
+    /// Takes over a request on a key; `None` for a lookup.
+    #[must_use]
+    pub fn of(request: &ClientRequest<'_>) -> Option<Self> {
+        Some(match *request {
+            ClientRequest::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            } => Self::Put {
+                key,
+                ttl_s,
+                replication,
+                value: value.to_vec(),
+            },
+            ClientRequest::Get { key } => Self::Get(key),
+            ClientRequest::Delete { key } => Self::Delete(key),
+            ClientRequest::Lookup { .. } => return None,
+        })
+    }
+
+    /// The request it was made of.
+    #[must_use]
+    pub fn request(&self) -> ClientRequest<'_> {
+        match self {
+            Self::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            } => {
+                let (key, ttl_s, replication) = (*key, *ttl_s, *replication);
+                ClientRequest::Put {
+                    key,
+                    ttl_s,
+                    replication,
+                    value,
+                }
+            }
+            Self::Get(key) => ClientRequest::Get { key: *key },
+            Self::Delete(key) => ClientRequest::Delete { key: *key },
+        }
+    }
+
+    /// The message that asks an owner for it.
+    #[must_use]
+    pub fn message(&self) -> Message<'_> {
+        match self {
+            Self::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            } => {
+                let (key, ttl_s, replication) = (*key, *ttl_s, *replication);
+                Message::Put(Put {
+                    key,
+                    ttl_s,
+                    replication,
+                    value,
+                })
+            }
+            Self::Get(key) => Message::Get(Get { key: *key }),
+            Self::Delete(key) => Message::Delete(Delete { key: *key }),
+        }
+    }
 }

@@ -3,10 +3,12 @@
 
 use proto::id::Id;
 use proto::key::Key;
-use proto::message::{Failed, LookupAnswer, LookupMode, Route, Stored};
+use proto::message::{
+    Delete, Failed, Get, Lookup, LookupAnswer, LookupMode, Message, Put, Route, Stored, Value,
+};
 use proto::peer::Peer;
 use proto::version::Version;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The shell's number for a client request under way; comes back with the answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -69,6 +71,98 @@ pub enum ClientAnswer {
     Failed(Failed),
 }
 
+impl<'a> ClientRequest<'a> {
+    /// The request a message carries; `None` when it is none a client may send.
+    #[must_use]
+    pub const fn of(message: &Message<'a>) -> Option<Self> {
+        Some(match *message {
+            Message::Put(Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            }) => Self::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            },
+            Message::Get(Get { key }) => Self::Get { key },
+            Message::Delete(Delete { key }) => Self::Delete { key },
+            Message::Lookup(Lookup { target, mode }) => Self::Lookup { target, mode },
+            _ => return None,
+        })
+    }
+
+    /// The key it concerns; a lookup concerns none.
+    #[must_use]
+    pub const fn key(&self) -> Option<Key> {
+        match self {
+            Self::Put { key, .. } | Self::Get { key } | Self::Delete { key } => Some(*key),
+            Self::Lookup { .. } => None,
+        }
+    }
+
+    /// Whether it changes anything.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::Delete { .. })
+    }
+}
+
+impl ClientAnswer {
+    /// Takes over an answer; `None` when the message is none a client gets.
+    #[must_use]
+    pub fn of(message: &Message<'_>) -> Option<Self> {
+        Some(match message {
+            Message::Stored(stored) => Self::Stored(*stored),
+            Message::Value(Value {
+                version,
+                expiry_ms,
+                route,
+                value,
+            }) => {
+                let (version, expiry_ms, route) = (*version, *expiry_ms, *route);
+                Self::Value {
+                    version,
+                    expiry_ms,
+                    route,
+                    value: value.to_vec(),
+                }
+            }
+            Message::Absent(route) => Self::Absent(*route),
+            Message::LookupAnswer(answer) => Self::Owner(Box::new(answer.clone())),
+            Message::Failed(failed) => Self::Failed(failed.clone()),
+            _ => return None,
+        })
+    }
+
+    /// The message that carries it to a native client or a gateway.
+    #[must_use]
+    pub fn message(&self) -> Message<'_> {
+        match self {
+            Self::Stored(stored) => Message::Stored(*stored),
+            Self::Value {
+                version,
+                expiry_ms,
+                route,
+                value,
+            } => {
+                let (version, expiry_ms, route) = (*version, *expiry_ms, *route);
+                Message::Value(Value {
+                    version,
+                    expiry_ms,
+                    route,
+                    value,
+                })
+            }
+            Self::Absent(route) => Message::Absent(*route),
+            Self::Owner(answer) => Message::LookupAnswer(answer.as_ref().clone()),
+            Self::Failed(failed) => Message::Failed(failed.clone()),
+        }
+    }
+}
+
 /// An operator's request, answered by core 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AdminRequest {
@@ -92,7 +186,7 @@ pub enum AdminAnswer {
 }
 
 /// The ring as this node's own members see it.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RingStatus {
     /// Every virtual node of this node.
     pub members: Vec<RingMember>,
@@ -103,7 +197,7 @@ pub struct RingStatus {
 }
 
 /// One member of the ring.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RingMember {
     /// Its id, 64 hexadecimal digits.
     pub id: String,
@@ -118,12 +212,12 @@ pub struct RingMember {
     /// Its successor list, nearest first.
     pub successors: Vec<MemberName>,
     /// Its distinct fingers, nearest first; only known of this node's own members.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fingers: Vec<MemberName>,
 }
 
 /// A member as others name it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MemberName {
     /// Its id, 64 hexadecimal digits.
     pub id: String,
@@ -145,7 +239,7 @@ impl From<&Peer> for MemberName {
 }
 
 /// What a core has measured of a peer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// The peer, `host:port`.
     pub node: String,

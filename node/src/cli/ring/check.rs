@@ -1,0 +1,194 @@
+//! Judges a crawled ring: whether the invariant of CHORD.md holds, and whether the ring is ideal.
+//!
+//! The invariant must hold at every moment; a ring is ideal once joins and failures have been
+//! worked in. A crawl is no instant, so while members come and go it can show what never was.
+
+use std::fmt;
+
+use node::engine::request::{MemberName, RingMember};
+
+use super::{short, shown};
+
+/// What a crawled ring is worth.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Verdict {
+    /// How many members are in the ring.
+    members: usize,
+    /// What breaks the invariant.
+    violations: Vec<String>,
+    /// What keeps the ring from being ideal.
+    flaws: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether the invariant holds.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// Whether everybody's neighbours are the true ones.
+    pub(crate) fn is_ideal(&self) -> bool {
+        self.is_clean() && self.flaws.is_empty()
+    }
+
+    /// The first thing that is wrong.
+    pub(crate) fn first_flaw(&self) -> Option<&str> {
+        self.violations
+            .iter()
+            .chain(&self.flaws)
+            .next()
+            .map(String::as_str)
+    }
+}
+
+/// One line for each violation and flaw, then the sum.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for violation in &self.violations {
+            writeln!(f, "violation: {violation}")?;
+        }
+        for flaw in &self.flaws {
+            writeln!(f, "not ideal: {flaw}")?;
+        }
+        let clean = if self.is_clean() {
+            "holds"
+        } else {
+            "is violated"
+        };
+        let ideal = if self.is_ideal() {
+            "ideal"
+        } else {
+            "not ideal"
+        };
+        writeln!(
+            f,
+            "{} members, the invariant {clean}, the ring is {ideal}",
+            self.members
+        )
+    }
+}
+
+/// Judges `members`, which are in the order of the circle, with successor lists of length
+/// `successors`.
+pub(crate) fn check(members: &[RingMember], successors: usize) -> Verdict {
+    let inside: Vec<&RingMember> = members
+        .iter()
+        .filter(|member| member.phase == "member")
+        .collect();
+    let outside = members.iter().filter(|member| member.phase != "member");
+    let mut flaws: Vec<String> = outside
+        .map(|member| format!("{}/{} is {}", member.node, member.vnode, member.phase))
+        .collect();
+    for rank in 0..inside.len() {
+        flaws.extend(flaw(&inside, rank, successors));
+    }
+    Verdict {
+        members: inside.len(),
+        violations: Vec::new(),
+        flaws,
+    }
+}
+
+/// What is not ideal about the member of rank `rank`.
+fn flaw(inside: &[&RingMember], rank: usize, successors: usize) -> Option<String> {
+    let member = inside[rank];
+    let at = |step: usize| inside[(rank + step) % inside.len()];
+    let others = inside.len() - 1;
+    let name = format!("{} {}/{}", short(&member.id), member.node, member.vnode);
+    let list: Vec<&str> = member
+        .successors
+        .iter()
+        .map(|other| other.id.as_str())
+        .collect();
+    let want: Vec<&str> = (1..=others.min(successors))
+        .map(|step| at(step).id.as_str())
+        .collect();
+    if list != want {
+        let list: Vec<&str> = list.into_iter().map(short).collect();
+        let want: Vec<&str> = want.into_iter().map(short).collect();
+        return Some(format!(
+            "{name} has successors {list:?} instead of {want:?}"
+        ));
+    }
+    let predecessor = member
+        .predecessor
+        .as_ref()
+        .filter(|other| other.id != member.id);
+    let want = (others > 0).then(|| at(others));
+    if predecessor.map(|other| &other.id) != want.map(|other| &other.id) {
+        let found = predecessor.map_or_else(|| "none".to_owned(), shown);
+        let want = want.map_or_else(|| "none".to_owned(), |other| shown(&name_of(other)));
+        return Some(format!("{name} has predecessor {found} instead of {want}"));
+    }
+    None
+}
+
+fn name_of(member: &RingMember) -> MemberName {
+    MemberName {
+        id: member.id.clone(),
+        node: member.node.clone(),
+        vnode: member.vnode,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    fn name(id: u8) -> MemberName {
+        MemberName {
+            id: format!("{id:02x}").repeat(32),
+            node: format!("n{id}:1"),
+            vnode: 0,
+        }
+    }
+
+    /// A member of a made-up ring.
+    pub(in super::super) fn member(id: u8, predecessor: u8, successors: &[u8]) -> RingMember {
+        let MemberName { id, node, vnode } = name(id);
+        let successors = successors.iter().map(|id| name(*id)).collect();
+        let (predecessor, fingers) = (Some(name(predecessor)), Vec::new());
+        RingMember {
+            id,
+            node,
+            vnode,
+            phase: "member".into(),
+            predecessor,
+            successors,
+            fingers,
+        }
+    }
+
+    #[test]
+    fn an_ideal_ring_has_the_true_neighbours() {
+        let ring = [
+            member(1, 3, &[2, 3]),
+            member(2, 1, &[3, 1]),
+            member(3, 2, &[1, 2]),
+        ];
+        let verdict = check(&ring, 16);
+        assert!(verdict.is_ideal(), "{verdict}");
+        assert_eq!(
+            verdict.to_string(),
+            "3 members, the invariant holds, the ring is ideal\n"
+        );
+        assert!(!check(&ring, 1).is_ideal(), "lists longer than s");
+    }
+
+    #[test]
+    fn a_ring_of_one_may_name_itself_or_nobody() {
+        let mut alone = member(1, 1, &[]);
+        assert!(check(&[alone.clone()], 16).is_ideal());
+        alone.predecessor = None;
+        assert!(check(&[alone], 16).is_ideal());
+    }
+
+    #[test]
+    fn a_member_on_its_way_is_a_flaw() {
+        let mut ring = [member(1, 2, &[2]), member(2, 1, &[1]), member(3, 2, &[1])];
+        ring[2].phase = "joining".into();
+        let verdict = check(&ring, 16);
+        assert!(verdict.is_clean() && !verdict.is_ideal());
+        assert_eq!(verdict.first_flaw(), Some("n3:1/0 is joining"));
+    }
+}

@@ -1,0 +1,269 @@
+//! One core of a node: its part of the ring, the router, the shard and the operations under way,
+//! tied together without a socket, file, clock or thread.
+//!
+//! Drain rule: after any call that takes `&mut self`, call [`Core::poll_output`] until it returns
+//! `None`, then [`Core::poll_timeout`], and call [`Core::handle_timeout`] when that moment comes.
+//! Calls may be batched: draining once after several keeps frames for one peer together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::chord::{ChordConfig, Ring, Router, RouterConfig, RoutingView};
+use proto::key::Key;
+use proto::message::RequestIds;
+use proto::peer::{NodeName, RingParams};
+use proto::time::Now;
+
+use super::counters::Counters;
+use super::crawl::Crawl;
+use super::gateway::SWEEP_INTERVAL;
+use super::mail::Mail;
+use super::operation::{Operation, Operations, Origin};
+use super::outbox::Outbox;
+use super::output::{Output, SharedView};
+use super::request::{ClientRequest, Ticket};
+use super::shard::{Shard, ShardConfig, shard_of};
+
+/// What a core is made of.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// This core's number, from 0.
+    pub core: u8,
+    /// How many cores the node has: its shards.
+    pub cores: u8,
+    /// What all members of the ring agree on.
+    pub params: RingParams,
+    /// The name this node advertises.
+    pub name: NodeName,
+    /// Virtual nodes of this node.
+    pub virtual_nodes: u16,
+    /// The ring's timing and bootstrap; used by core 0.
+    pub chord: ChordConfig,
+    /// Lookups.
+    pub router: RouterConfig,
+    /// The shard.
+    pub shard: ShardConfig,
+    /// Longest time a client waits for an answer.
+    pub request_deadline: Duration,
+    /// Most operations under way; more are refused as overloaded.
+    pub operations_max: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// One core of a node. The module's documentation has the drain rule.
+pub struct Core {
+    pub(super) config: CoreConfig,
+    pub(super) ring: Option<Ring>,
+    pub(super) router: Router,
+    pub(super) shard: Shard,
+    pub(super) operations: Operations,
+    pub(super) sweep_by: Option<Duration>,
+    pub(super) crawl: Option<Crawl>,
+    pub(super) crawl_ids: RequestIds,
+    pub(super) crawl_tickets: Vec<Ticket>,
+    pub(super) leave_tickets: Vec<Ticket>,
+    pub(super) outbox: Outbox,
+    pub(super) view: SharedView,
+    /// No other node is known: every key is this node's.
+    pub(super) alone: bool,
+    pub(super) counters: Counters,
+}
+
+/// What a read finds without leaving this core.
+#[derive(Debug)]
+pub enum LocalRead<'a> {
+    /// The value.
+    Value(&'a [u8]),
+    /// This core owns the key and has no value.
+    Absent,
+    /// Another core or node owns the key: `Core::handle_client` finds it.
+    Elsewhere,
+}
+
+impl Core {
+    /// A core at rest; core 0 holds the ring.
+    #[must_use]
+    pub fn new(config: CoreConfig) -> Self {
+        let core = config.core;
+        let ring = (core == 0).then(|| {
+            let name = &config.name;
+            Ring::new(
+                &config.chord,
+                name,
+                config.virtual_nodes,
+                core,
+                TAG_RING,
+                config.seed,
+            )
+        });
+        let router = config.router.clone();
+        let router_ids = RequestIds::new(core, TAG_ROUTER, 0);
+        Self {
+            ring,
+            router: Router::new(router, router_ids, config.seed ^ u64::from(core)),
+            shard: Shard::new(config.shard),
+            operations: Operations::new(core, TAG_OPERATION),
+            sweep_by: None,
+            crawl: None,
+            crawl_ids: RequestIds::new(core, TAG_CRAWL, 0),
+            crawl_tickets: Vec::new(),
+            leave_tickets: Vec::new(),
+            outbox: Outbox::new(core),
+            view: Arc::new(RoutingView::default()),
+            alone: false,
+            counters: Counters::default(),
+            config,
+        }
+    }
+
+    /// Starts or joins the ring; only core 0 has anything to do.
+    pub fn start(&mut self, now: Now) {
+        if let Some(ring) = &mut self.ring {
+            ring.start(now);
+        }
+        self.settle(now);
+    }
+
+    /// The fast path of a read: answered when this core holds the key's shard and this node owns it.
+    pub fn read_local(&mut self, key: &Key, now: Now) -> LocalRead<'_> {
+        let local = shard_of(key, self.config.cores).0 == self.config.core;
+        if !local || !self.owns(key) {
+            return LocalRead::Elsewhere;
+        }
+        match self.shard.get(key, now) {
+            Some(record) => LocalRead::Value(record.value),
+            None => LocalRead::Absent,
+        }
+    }
+
+    /// A client's request from one of this core's fronts; answered by `Output::Answer`.
+    pub fn handle_client(&mut self, ticket: Ticket, request: &ClientRequest<'_>, now: Now) {
+        self.begin(Origin::Front(ticket), request, now);
+        self.settle(now);
+    }
+
+    /// Mail from another core.
+    pub fn handle_mail(&mut self, mail: Mail, now: Now) {
+        match mail {
+            Mail::Frame {
+                reply,
+                from,
+                role,
+                frame,
+            } => {
+                self.take_frame(reply.core, reply.link, &from, role, &frame, now);
+            }
+            Mail::Reply { link, frames } => self.outbox.relay(link, &frames),
+            Mail::Shard { from, request, op } => self.serve_mail(from, request, &op, now),
+            Mail::ShardDone { request, answer } => self.shard_done(request, &answer),
+            Mail::View(view) => self.take_view(view),
+            Mail::Close { link, reason } => self.outbox.close(self.config.core, link, reason),
+        }
+        self.settle(now);
+    }
+
+    /// A link to a peer could not be had or broke: nothing asked there will be answered.
+    pub fn handle_unreachable(&mut self, name: &NodeName, now: Now) {
+        if let Some(ring) = &mut self.ring {
+            ring.handle_unreachable(name, now);
+        }
+        if let Some(crawl) = &mut self.crawl {
+            crawl.handle_unreachable(name);
+        }
+        self.router.handle_unreachable(name, now);
+        self.owner_unreachable(name, now);
+        self.settle(now);
+    }
+
+    /// An accepted link is gone: reads that nobody waits for any more are given up.
+    pub fn handle_link_closed(&mut self, link: u64) {
+        let core = self.config.core;
+        let orphaned = |operation: &Operation| match operation.origin {
+            Origin::Client(reply) | Origin::Gateway(reply) => {
+                !operation.write && (reply.core, reply.link) == (core, link)
+            }
+            Origin::Front(_) => false,
+        };
+        for number in self.operations.select(orphaned) {
+            self.operations.remove(number);
+        }
+    }
+
+    /// The moment named by [`Core::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if let Some(ring) = &mut self.ring {
+            ring.handle_timeout(now);
+        }
+        if let Some(crawl) = &mut self.crawl {
+            crawl.handle_timeout(now);
+        }
+        self.router.handle_timeout(now);
+        self.shard.handle_timeout(now);
+        if self.sweep_by.is_some_and(|by| by <= now.mono) {
+            self.sweep(now);
+            let under_way = self.operations.len() > 0;
+            self.sweep_by = under_way.then(|| now.mono + SWEEP_INTERVAL);
+        }
+        self.settle(now);
+    }
+
+    /// When [`Core::handle_timeout`] is due, in monotonic time; `None` while nothing is awaited.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let parts = [
+            self.ring.as_ref().and_then(Ring::poll_timeout),
+            self.crawl.as_ref().and_then(Crawl::poll_timeout),
+            self.router.poll_timeout(),
+            self.shard.poll_timeout(),
+            self.sweep_by,
+        ];
+        parts.into_iter().flatten().min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop()
+    }
+
+    /// What this core has counted since it started.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The shard: its records, memory and counters.
+    #[must_use]
+    pub const fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// How many operations are under way.
+    #[must_use]
+    pub fn operations_len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether this node owns `key`. Alone in the ring it need not hash the key to know.
+    pub(super) fn owns(&self, key: &Key) -> bool {
+        self.alone || self.router.owns(&key.position())
+    }
+
+    /// Routes by a new view.
+    pub(super) fn take_view(&mut self, view: SharedView) {
+        if view.epoch >= self.view.epoch {
+            self.alone = view.hops.is_empty() && view.is_serving();
+            self.router.set_view(Arc::clone(&view));
+            self.view = view;
+        }
+    }
+}
+
+/// Request ids of the ring on core 0; the instance is the virtual node.
+pub(super) const TAG_RING: u8 = 1;
+/// Request ids of a router.
+pub(super) const TAG_ROUTER: u8 = 2;
+/// Request ids of operations.
+pub(super) const TAG_OPERATION: u8 = 3;
+/// Request ids of a crawl.
+pub(super) const TAG_CRAWL: u8 = 4;

@@ -1,0 +1,509 @@
+//! One virtual node in the ring: its state (CHORD.md, "State of a member"), its clockwork and the
+//! dispatch of what arrives. The operations are in `join`, `stabilise`, `rectify`, `fingers`, `merge`
+//! and `departure`; each is one local change after at most one remote answer.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::id::Id;
+use crate::message::{
+    Failed, FailureCode, GetNeighbours, Message, Neighbours, ReplyTo, RequestId, RequestIds,
+};
+use crate::peer::{NodeName, Peer};
+use crate::time::Now;
+
+use super::asks::{Ask, Asks, Purpose};
+use super::bounds::RING_LOOKUP_DEADLINE;
+use super::cache::MemberCache;
+use super::dice::Dice;
+use super::fingers::FingerTable;
+use super::join::Joining;
+use super::merge::Merging;
+use super::misbehaviour::{Misbehaviour, speaks_for};
+use super::rectify::Check;
+use super::stabilise::Stabilising;
+use super::successors::SuccessorList;
+use super::{ChordConfig, ChordOutput, LookupResult, OwnMember, Phase, RttTable};
+
+/// The Chord machine of one virtual node.
+///
+/// After every `handle_*`, `start` and `leave`: drain `poll_output()`, then ask `poll_timeout()`.
+#[derive(Clone, Debug)]
+pub struct Chord {
+    pub(super) config: ChordConfig,
+    pub(super) me: Peer,
+    pub(super) phase: Phase,
+    pub(super) predecessor: Option<Peer>,
+    pub(super) successors: SuccessorList,
+    pub(super) fingers: FingerTable,
+    pub(super) cache: MemberCache,
+    pub(super) asks: Asks,
+    pub(super) dice: Dice,
+    pub(super) joining: Joining,
+    pub(super) stabilising: Stabilising,
+    pub(super) check: Check,
+    pub(super) merging: Merging,
+    pub(super) leave_by: Duration,
+    pub(super) lookups: [Option<Errand>; 3],
+    ticket: u64,
+    changes: u64,
+    outputs: VecDeque<ChordOutput>,
+}
+
+/// A lookup this member waits for.
+#[derive(Clone, Debug)]
+pub(super) struct Errand {
+    ticket: u64,
+    until: Duration,
+    pub(super) via: Option<NodeName>,
+}
+
+/// Why a member looks something up; one of each at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reason {
+    Join = 0,
+    Finger = 1,
+    Merge = 2,
+}
+
+/// The pointers of a member at one moment, for status pages and checkers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberSnapshot {
+    /// The member.
+    pub me: Peer,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Its predecessor.
+    pub predecessor: Option<Peer>,
+    /// Its successor list, nearest first.
+    pub successors: Vec<Peer>,
+    /// Its distinct fingers, nearest first.
+    pub fingers: Vec<Peer>,
+}
+
+/// Ready-made pointers for [`Chord::placed`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pointers {
+    /// The predecessor; `None` in a ring of one.
+    pub predecessor: Option<Peer>,
+    /// The successor list, nearest first.
+    pub successors: Vec<Peer>,
+    /// The fingers.
+    pub fingers: FingerTable,
+}
+
+impl Chord {
+    /// Virtual node `me`, not started. `ids` gives out its request ids (their instance is the index
+    /// of the virtual node, so that answers find it); `seed` feeds its jitter.
+    #[must_use]
+    pub fn new(config: ChordConfig, ids: RequestIds, me: Peer, seed: u64) -> Self {
+        let len_max = usize::from(config.params.successors);
+        Self {
+            successors: SuccessorList::new(me.id(), len_max),
+            fingers: FingerTable::new(config.finger_bits),
+            cache: MemberCache::new(me.name().clone(), &config.bootstrap),
+            config,
+            me,
+            phase: Phase::Idle,
+            predecessor: None,
+            asks: Asks::new(ids),
+            dice: Dice::new(seed),
+            joining: Joining::default(),
+            stabilising: Stabilising::default(),
+            check: Check::default(),
+            merging: Merging::default(),
+            leave_by: Duration::ZERO,
+            lookups: [const { None }; 3],
+            ticket: 0,
+            changes: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A member with ready-made pointers: how simulations begin with a ring that already stands.
+    #[must_use]
+    pub fn placed(
+        config: ChordConfig,
+        ids: RequestIds,
+        me: Peer,
+        seed: u64,
+        pointers: Pointers,
+        now: Now,
+    ) -> Self {
+        let mut chord = Self::new(config, ids, me, seed);
+        chord.predecessor = pointers.predecessor;
+        chord.successors.adopt(None, &pointers.successors);
+        chord.fingers = pointers.fingers;
+        chord.become_member(now.mono);
+        chord.calm_down(now.mono);
+        chord
+    }
+
+    /// Joins through the bootstrappers, or starts a ring where there are none.
+    pub fn start(&mut self, now: Now) {
+        assert!(self.phase == Phase::Idle, "a member is started once");
+        if self.config.bootstrap.is_empty() {
+            self.become_member(now.mono);
+        } else {
+            self.begin_join(now.mono);
+        }
+    }
+
+    /// Joins through another member of its own host.
+    pub fn start_beside(&mut self, now: Now) {
+        assert!(self.phase == Phase::Idle, "a member is started once");
+        self.joining.beside = true;
+        self.begin_join(now.mono);
+    }
+
+    /// A request for this virtual node: `GetNeighbours`, `Notify`, `Join` or `Leave`.
+    pub fn handle_request(
+        &mut self,
+        reply: ReplyTo,
+        from: &NodeName,
+        message: &Message<'_>,
+        now: Now,
+    ) -> Result<(), Misbehaviour> {
+        match message {
+            Message::GetNeighbours(_) => self.answer_neighbours(reply),
+            Message::Notify(notify) => {
+                speaks_for(from, "Notify", &notify.candidate)?;
+                self.rectify(&notify.candidate, now.mono);
+            }
+            Message::Join(join) => {
+                speaks_for(from, "Join", &join.joiner)?;
+                self.answer_join(reply, &join.joiner, now.mono);
+            }
+            Message::Leave(leave) => {
+                speaks_for(from, "Leave", &leave.leaver)?;
+                self.answer(reply, Message::Done);
+                self.neighbour_left(leave, now.mono);
+            }
+            _ => {
+                return Err(Misbehaviour::Unexpected {
+                    from: from.clone(),
+                    what: "GetNeighbours, Notify, Join or Leave was expected",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer to one of this member's requests. Answers nobody waits for any more are ignored.
+    pub fn handle_answer(
+        &mut self,
+        request: RequestId,
+        from: &NodeName,
+        message: &Message<'_>,
+        now: Now,
+    ) -> Result<(), Misbehaviour> {
+        let Some(ask) = self.asks.asked(request) else {
+            return Ok(());
+        };
+        if ask.to.name() != from {
+            return Err(Misbehaviour::WrongNode {
+                from: from.clone(),
+                asked: ask.to.name().clone(),
+            });
+        }
+        let Some(ask) = self.asks.close(request, now.mono) else {
+            return Ok(());
+        };
+        let verdict = self.apply_answer(&ask, message, now.mono);
+        if verdict.is_err() {
+            self.member_dead(&ask, now.mono);
+        }
+        verdict
+    }
+
+    /// `node` could not be dialled, or the link to it broke.
+    pub fn handle_unreachable(&mut self, node: &NodeName, now: Now) {
+        let asking = self.asks.is_asking(node);
+        for ask in self.asks.break_link(node, now.mono) {
+            self.node_dead(&ask, now.mono);
+        }
+        self.drop_fingers(node, now.mono);
+        let is_head = self
+            .successors
+            .head()
+            .is_some_and(|head| head.name() == node);
+        if is_head && !asking {
+            self.hasten_round(now.mono, Duration::ZERO);
+        }
+    }
+
+    /// The result of a lookup.
+    pub fn handle_lookup(&mut self, ticket: u64, result: LookupResult, now: Now) {
+        for reason in [Reason::Join, Reason::Finger, Reason::Merge] {
+            let slot = &mut self.lookups[reason as usize];
+            let Some(errand) = slot.take_if(|errand| errand.ticket == ticket) else {
+                continue;
+            };
+            if let Ok(found) = &result {
+                self.cache.remember(found.owner.name(), now.mono);
+            } else if let Some(via) = &errand.via {
+                self.cache.failed(via);
+            }
+            match reason {
+                Reason::Join => self.place_found(result, now.mono),
+                Reason::Finger => self.finger_found(result, now.mono),
+                Reason::Merge => self.self_found(result, now.mono),
+            }
+            return;
+        }
+    }
+
+    /// Time has come to `poll_timeout()`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let mut resend = Vec::new();
+        let silent = self.asks.expire(now.mono, &mut resend);
+        self.outputs.extend(resend);
+        for ask in silent {
+            self.node_dead(&ask, now.mono);
+        }
+        match self.phase {
+            Phase::Joining => self.join_timeout(now.mono),
+            Phase::Member => {
+                self.round_timeout(now.mono);
+                self.finger_timeout(now.mono);
+                self.merge_timeout(now.mono);
+            }
+            Phase::Leaving => self.leave_timeout(now.mono),
+            Phase::Idle | Phase::Left => {}
+        }
+    }
+
+    /// The monotonic time at which `handle_timeout` is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let clockwork = match self.phase {
+            Phase::Idle | Phase::Left => return None,
+            Phase::Joining => self.join_due(),
+            Phase::Member => [self.round_due(), self.finger_due(), self.merge_due()]
+                .into_iter()
+                .flatten()
+                .min(),
+            Phase::Leaving => Some(self.leave_by),
+        };
+        clockwork.into_iter().chain(self.asks.due()).min()
+    }
+
+    /// The next thing to do; call until `None`.
+    pub fn poll_output(&mut self) -> Option<ChordOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Where this member stands.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The member itself.
+    #[must_use]
+    pub const fn me(&self) -> &Peer {
+        &self.me
+    }
+
+    /// Grows whenever something changes that a routing view shows.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// This member as routing views show it.
+    #[must_use]
+    pub fn own_member(&self) -> OwnMember {
+        OwnMember {
+            me: self.me.clone(),
+            predecessor: self.predecessor.clone(),
+            successors: self.successors.peers().to_vec(),
+            serving: self.phase == Phase::Member,
+        }
+    }
+
+    /// Everybody this member can forward to, in no order, with repetitions.
+    pub fn hops(&self) -> impl Iterator<Item = &Peer> {
+        let neighbours = self.successors.peers().iter().chain(&self.predecessor);
+        neighbours.chain(self.fingers.distinct())
+    }
+
+    /// The pointers of this member.
+    #[must_use]
+    pub fn snapshot(&self) -> MemberSnapshot {
+        MemberSnapshot {
+            me: self.me.clone(),
+            phase: self.phase,
+            predecessor: self.predecessor.clone(),
+            successors: self.successors.peers().to_vec(),
+            fingers: self.fingers.distinct().cloned().collect(),
+        }
+    }
+
+    /// The round-trip times this member has measured.
+    #[must_use]
+    pub const fn rtt(&self) -> &RttTable {
+        self.asks.rtt()
+    }
+
+    fn apply_answer(
+        &mut self,
+        ask: &Ask,
+        message: &Message<'_>,
+        now: Duration,
+    ) -> Result<(), Misbehaviour> {
+        match (ask.purpose, message) {
+            (_, Message::Failed(_)) => self.member_dead(ask, now),
+            (Purpose::Head, Message::Neighbours(said)) => {
+                self.check_speaker(ask, said)?;
+                self.head_answered(&ask.to, said, now);
+            }
+            (Purpose::Candidate, Message::Neighbours(said)) => {
+                self.check_speaker(ask, said)?;
+                self.candidate_answered(&ask.to, said, now);
+            }
+            (Purpose::Predecessor, Message::Neighbours(said)) => {
+                self.check_speaker(ask, said)?;
+                self.check = Check::default();
+            }
+            (Purpose::Join, Message::JoinAnswer(said)) => self.join_answered(ask, said, now)?,
+            (Purpose::Leave, Message::Done) => self.leave_answered(),
+            _ => {
+                return Err(Misbehaviour::Unexpected {
+                    from: ask.to.name().clone(),
+                    what: "the answer to another kind of question",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_speaker(&self, ask: &Ask, said: &Neighbours) -> Result<(), Misbehaviour> {
+        if said.member == ask.to {
+            return Ok(());
+        }
+        Err(Misbehaviour::WrongMember {
+            from: ask.to.name().clone(),
+            asked: ask.to.clone(),
+            got: said.member.clone(),
+        })
+    }
+
+    /// The host of `ask.to` is dead, and with it all of its members.
+    fn node_dead(&mut self, ask: &Ask, now: Duration) {
+        self.cache.failed(ask.to.name());
+        if self.phase == Phase::Member {
+            self.successors.remove_node(ask.to.name());
+            self.drop_fingers(ask.to.name(), now);
+        }
+        self.member_dead(ask, now);
+    }
+
+    /// The member `ask.to` is dead, or its host says that it is not in the ring.
+    fn member_dead(&mut self, ask: &Ask, now: Duration) {
+        match ask.purpose {
+            Purpose::Head => self.head_dead(&ask.to, now),
+            Purpose::Candidate => self.candidate_dead(&ask.to, now),
+            Purpose::Predecessor => self.predecessor_dead(&ask.to, now),
+            Purpose::Join => self.join_failed(now),
+            Purpose::Leave => self.leave_answered(),
+        }
+    }
+
+    fn answer_neighbours(&mut self, reply: ReplyTo) {
+        let message = match self.phase {
+            Phase::Member => Message::Neighbours(Neighbours {
+                member: self.me.clone(),
+                predecessor: self.predecessor.clone(),
+                successors: self.successors.peers().to_vec(),
+            }),
+            _ => not_member(&self.me),
+        };
+        self.answer(reply, message);
+    }
+
+    pub(super) fn become_member(&mut self, now: Duration) {
+        self.phase = Phase::Member;
+        self.changed();
+        self.hasten_round(now, Duration::ZERO);
+        self.first_finger(now);
+        self.first_self_lookup(now);
+    }
+
+    pub(super) const fn changed(&mut self) {
+        self.changes += 1;
+    }
+
+    pub(super) fn set_predecessor(&mut self, predecessor: Option<Peer>) {
+        self.check = Check::default();
+        if self.predecessor != predecessor {
+            self.predecessor = predecessor;
+            self.changed();
+        }
+    }
+
+    pub(super) fn ask_neighbours(&mut self, of: Peer, purpose: Purpose, now: Duration) {
+        let message = Message::GetNeighbours(GetNeighbours { vnode: of.vnode() });
+        self.ask(of, purpose, message, now);
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        to: Peer,
+        purpose: Purpose,
+        message: Message<'static>,
+        now: Duration,
+    ) {
+        let output = self.asks.open(to, purpose, message, now);
+        self.outputs.push_back(output);
+    }
+
+    pub(super) fn tell(&mut self, to: &NodeName, message: Message<'static>) {
+        let to = to.clone();
+        self.outputs.push_back(ChordOutput::Tell { to, message });
+    }
+
+    pub(super) fn answer(&mut self, reply: ReplyTo, message: Message<'static>) {
+        self.outputs
+            .push_back(ChordOutput::Answer { reply, message });
+    }
+
+    pub(super) fn look_up(
+        &mut self,
+        reason: Reason,
+        target: Id,
+        via: Option<NodeName>,
+        now: Duration,
+    ) {
+        self.ticket += 1;
+        let (ticket, deadline) = (self.ticket, now + RING_LOOKUP_DEADLINE);
+        // The router always ends a lookup by its deadline; the slot frees itself if it does not.
+        let until = deadline + RING_LOOKUP_DEADLINE;
+        let errand = Errand {
+            ticket,
+            until,
+            via: via.clone(),
+        };
+        self.lookups[reason as usize] = Some(errand);
+        self.outputs.push_back(ChordOutput::Lookup {
+            ticket,
+            target,
+            via,
+            deadline,
+        });
+    }
+
+    pub(super) fn is_looking(&self, reason: Reason, now: Duration) -> bool {
+        self.lookups[reason as usize]
+            .as_ref()
+            .is_some_and(|errand| errand.until > now)
+    }
+}
+
+/// The answer of a host that has no such member in the ring.
+pub(super) fn not_member(who: &Peer) -> Message<'static> {
+    Message::Failed(Failed {
+        code: FailureCode::NotMember,
+        reason: format!("{who} is not a member of the ring"),
+    })
+}
