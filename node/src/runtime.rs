@@ -21,7 +21,7 @@ mod links;
 mod listen;
 mod log_gate;
 mod logging;
-mod mailbox;
+pub mod mailbox;
 mod metrics;
 mod node;
 mod notify;

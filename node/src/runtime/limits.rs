@@ -7,6 +7,9 @@ use proto::limits::{FRAME_BODY_BYTES_MAX, VALUE_BYTES_MAX};
 /// Entries of each worker's submission queue: rings count against RLIMIT_MEMLOCK.
 pub(crate) const RING_ENTRIES: u32 = 256;
 
+/// Mails handled in one turn.
+pub(crate) const MAILS_PER_TURN: usize = 256;
+
 /// First size of a receive buffer, and what it shrinks back to.
 pub(crate) const RECEIVE_BYTES_MIN: usize = 4 * 1024;
 
@@ -22,6 +25,9 @@ pub(crate) const API_IN_FLIGHT_MAX: usize = 256;
 
 /// Bytes of values in those requests, and of answers that wait for an earlier one.
 pub(crate) const API_IN_FLIGHT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Requests that one core may have under way, whoever asked.
+pub(crate) const OPERATIONS_MAX: usize = 64 * 1024;
 
 /// API connections of one core.
 pub(crate) const API_CONNECTIONS_MAX: usize = 16 * 1024;

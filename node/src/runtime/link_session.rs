@@ -154,16 +154,25 @@ impl PeerLink {
             self.writer.notify();
         }
         let Some((name, role)) = self.peer.get() else { return outcome };
-        shell.input(|core, now| {
+        let broken = shell.input(|core, now| {
             while let Some(frame) = machine.poll_frame() {
                 match &self.side {
                     Side::Accepted { number, .. } => {
                         core.handle_frame(*number, name, *role, frame.bytes, now);
                     }
-                    Side::Dialled(_) => core.handle_answer(name, frame.bytes, now),
+                    Side::Dialled(_) => {
+                        if let Err(broken) = core.handle_answer(name, frame.bytes, now) {
+                            return Some(broken.to_string());
+                        }
+                    }
                 }
             }
+            None
         });
+        drop(machine);
+        if let Some(reason) = broken {
+            self.refuse(&reason);
+        }
         outcome
     }
 
@@ -199,7 +208,7 @@ pub(crate) async fn accepted(
     let end = live(&shell, &link, reader, writer).await;
     shell.links.remove_accepted(number);
     report(&shell, &link, &end);
-    shell.input(|core, now| core.handle_link_closed(number, now));
+    shell.input(|core, _| core.handle_link_closed(number));
 }
 
 /// Runs a link from its connection to its end.

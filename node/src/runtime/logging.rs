@@ -26,7 +26,10 @@ pub(crate) fn init(config: &Config) -> Result<LogGuard, ServeError> {
         }
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
-            let file = file.map_err(|error| ServeError::LogFile { path: path.clone(), error })?;
+            let file = file.map_err(|error| {
+                let at = config.place_of("log_file").to_owned();
+                ServeError::LogFile { at, path: path.clone(), error }
+            })?;
             let (writer, worker) = tracing_appender::non_blocking(file);
             (writer, worker, false)
         }

@@ -10,17 +10,20 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use core_affinity::CoreId;
+use proto::chord::{ChordConfig, RouterConfig};
+use proto::peer::Peer;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::control::{Call, CoreReport};
 use super::driver::DriverChoice;
-use super::limits::{ADMIN_DEADLINE, CONTROL_QUEUE};
+use super::limits::{ADMIN_DEADLINE, CONTROL_QUEUE, OPERATIONS_MAX};
 use super::mailbox::Mailboxes;
 use super::prepare::{Prepared, ServeError};
 use super::worker::Worker;
 use crate::config::Config;
 use crate::engine::core::CoreConfig;
+use crate::engine::shard::{ShardConfig, TtlPolicy};
 
 /// A running node.
 pub(crate) struct Node {
@@ -160,13 +163,21 @@ fn core_plans(config: &Config) -> Result<Vec<CorePlan>, ServeError> {
 }
 
 fn core_config(config: &Config, core: u8, seed: u64) -> CoreConfig {
-    use crate::engine::shard::{ShardConfig, TtlPolicy};
+    let params = config.ring_params();
+    let node = Peer::derive(&params, &config.advertise, 0).map_or(0, |peer| peer.id().high());
     CoreConfig {
         core,
         cores: config.shards,
-        params: config.ring_params(),
+        params: params.clone(),
         name: config.advertise.clone(),
         virtual_nodes: config.virtual_nodes,
+        chord: ChordConfig {
+            params: params.clone(),
+            stabilize_interval: config.stabilize_interval,
+            finger_bits: config.finger_bits,
+            bootstrap: config.bootstrapper.clone(),
+        },
+        router: RouterConfig::new(params.clone(), config.advertise.clone()),
         shard: ShardConfig {
             memory_max: config.memory_max / u64::from(config.shards),
             ttl: TtlPolicy {
@@ -175,11 +186,11 @@ fn core_config(config: &Config, core: u8, seed: u64) -> CoreConfig {
                 max_s: config.ttl_max.as_secs(),
             },
             replication: config.replication,
-            node: 0,
+            node,
             seed,
         },
         request_deadline: config.request_deadline,
-        operations_max: 65_536,
+        operations_max: OPERATIONS_MAX,
         seed,
     }
 }

@@ -7,15 +7,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use proto::identity::IdentityError;
-use proto::link::{LinkConfig, LinkPems};
-use proto::message::{Hello, Role};
+use proto::link::LinkConfig;
 use thiserror::Error;
 
 use super::driver::{self, DriverChoice, DriverError};
 use super::listen;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::trust::{self, TrustError};
 
 /// A node that may start.
 pub(crate) struct Prepared {
@@ -34,45 +33,34 @@ pub(crate) struct Prepared {
 /// Why a node does not start, or stopped other than asked to.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// A file of the node's identity cannot be read.
-    #[error("{key} = {}: cannot read it: {error}", path.display())]
-    Unreadable {
-        /// The configuration key.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The node's identity is wrong.
-    #[error("{} (hostcert = {}, hostkey = {})", error, hostcert.display(), hostkey.display())]
-    Identity {
-        /// The certificate.
-        hostcert: PathBuf,
-        /// The key.
-        hostkey: PathBuf,
-        /// What is wrong.
-        error: IdentityError,
-    },
+    /// The node's key or certificates cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The data folder cannot be used.
-    #[error("data_dir = {}: {error}", path.display())]
+    #[error("{at}: data_dir = {}: {error}", path.display())]
     DataDir {
+        /// File and line of the setting, a variable or a flag.
+        at: String,
         /// The folder.
         path: PathBuf,
         /// Why.
         error: io::Error,
     },
     /// The log file cannot be written.
-    #[error("log_file = {}: {error}", path.display())]
+    #[error("{at}: log_file = {}: {error}", path.display())]
     LogFile {
+        /// File and line of the setting, a variable or a flag.
+        at: String,
         /// The file.
         path: PathBuf,
         /// Why.
         error: io::Error,
     },
     /// An address cannot be bound.
-    #[error("{key} = {address}: {}", bind_reason(error))]
+    #[error("{at}: {key} = {address}: {}", bind_reason(error))]
     Bind {
+        /// File and line of the setting, a variable or a flag.
+        at: String,
         /// The configuration key.
         key: &'static str,
         /// The address.
@@ -101,7 +89,7 @@ impl ServeError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Unreadable { .. } | Self::Identity { .. } => Exit::Certificates,
+            Self::Trust(_) => Exit::Certificates,
             Self::DataDir { .. } => Exit::Data,
             Self::LogFile { .. } | Self::Driver(_) => Exit::Usage,
             Self::Bind { .. } => Exit::Network,
@@ -112,43 +100,20 @@ impl ServeError {
 
 /// Checks everything and takes what must be taken.
 pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
-    let link = identity(config)?;
+    let link = trust::node_links(config)?;
     if let Some(path) = &config.data_dir {
-        data_dir(path).map_err(|error| ServeError::DataDir { path: path.clone(), error })?;
+        data_dir(path).map_err(|error| {
+            let at = config.place_of("data_dir").to_owned();
+            ServeError::DataDir { at, path: path.clone(), error }
+        })?;
     }
     let choice = driver::choose(config.io_driver)?;
     let shards = usize::from(config.shards.max(1));
-    let api = bind("api_address", config.api_address, shards)?;
-    let p2p = bind("p2p_address", config.p2p_address, shards)?;
-    let mut admin = bind("admin_address", config.admin_address, 1)?;
+    let api = bind(config, "api_address", config.api_address, shards)?;
+    let p2p = bind(config, "p2p_address", config.p2p_address, shards)?;
+    let mut admin = bind(config, "admin_address", config.admin_address, 1)?;
     let admin = admin.pop().ok_or(ServeError::WorkerLost)?;
     Ok(Prepared { link, choice, api, p2p, admin })
-}
-
-fn identity(config: &Config) -> Result<Arc<LinkConfig>, ServeError> {
-    let ca_certs = config.ca_cert.iter().map(|path| read("ca_cert", path));
-    let pems = LinkPems {
-        key: read("hostkey", &config.hostkey)?,
-        cert_chain: read("hostcert", &config.hostcert)?,
-        ca_certs: ca_certs.collect::<Result<_, _>>()?,
-    };
-    let hello = Hello {
-        role: Role::Node,
-        name: config.advertise.clone(),
-        params: config.ring_params(),
-        features: 0,
-    };
-    let built = LinkConfig::new(&pems, hello)
-        .and_then(|link| link.check_own().map(|()| link));
-    built.map_err(|error| ServeError::Identity {
-        hostcert: config.hostcert.clone(),
-        hostkey: config.hostkey.clone(),
-        error,
-    })
-}
-
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, ServeError> {
-    fs::read(path).map_err(|error| ServeError::Unreadable { key, path: path.to_owned(), error })
 }
 
 /// The folder must be there, or be makeable, and writable: tried with a file.
@@ -160,11 +125,15 @@ fn data_dir(path: &Path) -> io::Result<()> {
 }
 
 fn bind(
+    config: &Config,
     key: &'static str,
     address: SocketAddr,
     count: usize,
 ) -> Result<Vec<TcpListener>, ServeError> {
-    listen::bind(address, count).map_err(|error| ServeError::Bind { key, address, error })
+    listen::bind(address, count).map_err(|error| {
+        let at = config.place_of(key).to_owned();
+        ServeError::Bind { at, key, address, error }
+    })
 }
 
 fn bind_reason(error: &io::Error) -> String {

@@ -16,6 +16,7 @@ use proto::time::Now;
 use super::api::ApiConnections;
 use super::clock::Clock;
 use super::deadlines::Deadlines;
+use super::limits::MAILS_PER_TURN;
 use super::links::Links;
 use super::log_gate::LogGate;
 use super::mailbox::MailPort;
@@ -24,6 +25,7 @@ use super::operators::Operators;
 use super::tasks::Tasks;
 use super::ticket::Front;
 use crate::engine::core::Core;
+use crate::engine::mail::Mail;
 use crate::engine::output::Output;
 
 /// One core and everything its tasks share. Nothing of it leaves its thread.
@@ -47,6 +49,7 @@ pub(crate) struct Shell {
     pub(crate) loops: Tasks,
     /// Notified at the end of every turn, for whoever spins.
     pub(crate) busy: Notify,
+    turned: Notify,
     turns: Cell<u64>,
     /// Which troubles were logged lately.
     pub(crate) log_gate: RefCell<LogGate>,
@@ -77,6 +80,7 @@ impl Shell {
             sessions: Tasks::default(),
             loops: Tasks::default(),
             busy: Notify::default(),
+            turned: Notify::default(),
             turns: Cell::default(),
             log_gate: RefCell::default(),
             ending: Gate::default(),
@@ -137,13 +141,21 @@ impl Shell {
         }
     }
 
-    /// Hands mail from other cores to this one until the worker ends.
+    /// Hands mail from other cores to this one until the worker ends: as much in one turn as its
+    /// budget allows, the rest after everything else has had its turn.
     pub(crate) async fn run_mail(self: Rc<Self>) {
         loop {
-            match race(self.mail.recv(), self.ending.opened()).await {
-                First::Left(mail) => self.input(|core, now| core.handle_mail(mail, now)),
+            let mut mail = match race(self.mail.recv(), self.ending.opened()).await {
+                First::Left(mail) => Some(mail),
                 First::Right(()) => return,
+            };
+            let mut budget = MAILS_PER_TURN;
+            while let Some(next) = mail {
+                self.input(|core, now| core.handle_mail(next, now));
+                budget -= 1;
+                mail = if budget > 0 { self.mail.try_recv() } else { None };
             }
+            self.turned.notified().await;
         }
     }
 
@@ -193,6 +205,7 @@ impl Shell {
         self.clock.end_turn();
         self.turns.set(self.turns.get() + 1);
         self.busy.notify();
+        self.turned.notify();
     }
 
     /// One arm for each effect.
@@ -206,7 +219,19 @@ impl Shell {
                 Front::Operator(number) => self.operators.answer(number, answer),
             },
             Output::Admin { ticket, answer } => self.operators.answer_admin(ticket, answer),
-            Output::Mail { to, mail } => self.mail.send(to, mail),
+            Output::Mail { to, mail } => self.post(to, mail),
+        }
+    }
+
+    /// A mailbox that stays full belongs to a core that is stuck: what waits for the answer fails at
+    /// its deadline, and the log says where.
+    fn post(&self, to: u8, mail: Mail) {
+        if self.mail.send(to, mail).is_ok() {
+            return;
+        }
+        let now = self.now().mono;
+        if let Some(left_out) = self.log_gate.borrow_mut().pass("mailbox", &to.to_string(), now) {
+            tracing::error!(to, left_out, "the mailbox of a core is full: mail was lost");
         }
     }
 
