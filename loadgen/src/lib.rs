@@ -3,4 +3,9 @@
 //!
 //! It knows the node only through `proto`: the DHT API codec, the TLS link and the ids.
 
+pub mod hgrm;
+pub mod hlog;
+pub mod keyspace;
+pub mod payload;
 pub mod report;
+pub mod schedule;
