@@ -1,6 +1,8 @@
 //! Waiting for a moment to the microsecond. The runtime's own timers tick once a millisecond, which
-//! would add half a millisecond to every latency of an open loop; a timer descriptor does not.
+//! would add half a millisecond to every latency of an open loop; a timer descriptor read through
+//! the ring does not.
 
+use std::fs::File as StdFile;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -9,23 +11,26 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
-use tokio::io::unix::AsyncFd;
+use tokio_uring::fs::File;
 
 /// A timer of one task.
 pub(crate) struct Alarm {
-    timer: AsyncFd<OwnedFd>,
+    /// The same timer twice: one descriptor to set it, one to read it through the ring.
+    setter: OwnedFd,
+    reader: File,
+    fired: Vec<u8>,
 }
 
 impl Alarm {
     /// A timer; must be made inside a runtime.
     pub(crate) fn new() -> io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Self { timer: AsyncFd::new(timer)? })
+        let setter = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
+        let reader = File::from_std(StdFile::from(setter.try_clone()?));
+        Ok(Self { setter, reader, fired: Vec::with_capacity(8) })
     }
 
-    /// Sleeps for `delay`; nothing of it is lost when the future is dropped.
-    pub(crate) async fn sleep(&self, delay: Duration) -> io::Result<()> {
+    /// Sleeps for `delay`. An operation of the ring waits until then: not to be dropped before.
+    pub(crate) async fn sleep(&mut self, delay: Duration) -> io::Result<()> {
         if delay.is_zero() {
             return Ok(());
         }
@@ -36,14 +41,11 @@ impl Alarm {
                 tv_nsec: delay.subsec_nanos().into(),
             },
         };
-        timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &once)?;
-        loop {
-            let mut ready = self.timer.readable().await?;
-            let mut fired = [0; 8];
-            match ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut fired)?)) {
-                Ok(result) => return result.map(drop),
-                Err(_spurious) => {}
-            }
-        }
+        timerfd_settime(&self.setter, TimerfdTimerFlags::empty(), &once)?;
+        let mut fired = std::mem::take(&mut self.fired);
+        fired.clear();
+        let (result, fired) = self.reader.read_at(fired, 0).await;
+        self.fired = fired;
+        result.map(drop)
     }
 }

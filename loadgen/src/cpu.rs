@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct CpuTime {
     pub(crate) total: Duration,
-    /// The share of user mode, 0 to 1; the kernel counts it in ticks of 10 ms.
+    // The kernel splits the time in ticks of 10 ms.
     user_ticks: u64,
     system_ticks: u64,
 }
@@ -23,6 +23,12 @@ impl CpuTime {
         let stat = fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
         let (user_ticks, system_ticks) = ticks(&stat).unwrap_or((0, 0));
         Self { total: Duration::new(seconds, nanoseconds), user_ticks, system_ticks }
+    }
+
+    /// A given time.
+    #[cfg(test)]
+    pub(crate) fn of(total: Duration) -> Self {
+        Self { total, ..Self::default() }
     }
 
     /// What was used between `earlier` and this.

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use proto::key::{KEY_BYTES, Key};
+use proto::dht_api::{self, Parse};
+use proto::key::Key;
 
 use crate::dataset::Dataset;
 use crate::dialect::{Answer, Body, Dialect, Fault, SetupError};
@@ -18,6 +19,7 @@ pub(crate) struct Dht {
     setup: DhtSetup,
     /// The last PUT, when nothing confirms it yet.
     unconfirmed: Option<Key>,
+    value: Vec<u8>,
 }
 
 /// What all connections share.
@@ -44,7 +46,7 @@ impl Dialect for Dht {
     }
 
     fn open(setup: &DhtSetup, _target: &Target) -> Result<Self, Fault> {
-        Ok(Self { setup: setup.clone(), unconfirmed: None })
+        Ok(Self { setup: setup.clone(), unconfirmed: None, value: Vec::new() })
     }
 
     fn is_ready(&self) -> bool {
@@ -61,9 +63,9 @@ impl Dialect for Dht {
             }
             (Kind::Put, Confirm::Each) => {
                 self.put(&key, request, out);
-                get(&key, out);
+                dht_api::encode_get(out, &key);
             }
-            (Kind::Get | Kind::Lookup(_) | Kind::Echo, _) => get(&key, out),
+            (Kind::Get | Kind::Lookup(_) | Kind::Echo, _) => dht_api::encode_get(out, &key),
         }
         self.unconfirmed = None;
         true
@@ -73,7 +75,7 @@ impl Dialect for Dht {
         let Some(key) = self.unconfirmed.take() else {
             return false;
         };
-        get(&key, out);
+        dht_api::encode_get(out, &key);
         true
     }
 
@@ -82,55 +84,37 @@ impl Dialect for Dht {
         bytes: &[u8],
         mut each: impl FnMut(Answer<'_>) -> Result<(), Fault>,
     ) -> Result<usize, Fault> {
-        let mut rest = bytes;
-        while let Some((body, size)) = parse(rest)? {
-            each(Answer { id: None, body })?;
-            rest = rest.get(size..).unwrap_or_default();
+        let mut used = 0;
+        loop {
+            match dht_api::parse_answer(bytes.get(used..).unwrap_or_default()) {
+                Parse::NeedMore => return Ok(used),
+                Parse::Message { message, consumed } => {
+                    used += consumed;
+                    each(Answer { id: None, body: message.into() })?;
+                }
+                Parse::Violation(violation) => return Err(Fault::Violation(violation.to_string())),
+            }
         }
-        Ok(bytes.len() - rest.len())
     }
 }
 
 impl Dht {
-    fn put(&self, key: &Key, request: &Request, out: &mut Vec<u8>) {
-        let size = (PUT_HEADER_BYTES + request.bytes as usize) as u16;
-        out.extend_from_slice(&size.to_be_bytes());
-        out.extend_from_slice(&PUT.to_be_bytes());
-        out.extend_from_slice(&self.setup.ttl_s.to_be_bytes());
-        out.extend_from_slice(&[self.setup.replication, 0]);
-        out.extend_from_slice(key.as_bytes());
-        self.setup.data.value(out, request.key, request.sequence, request.bytes);
+    fn put(&mut self, key: &Key, request: &Request, out: &mut Vec<u8>) {
+        let Self { setup, value, .. } = self;
+        value.clear();
+        setup.data.value(value, request.key, request.sequence, request.bytes);
+        dht_api::encode_put(out, key, setup.ttl_s, setup.replication, value)
+            .expect("value sizes of a plan are within the limit");
     }
 }
 
-fn get(key: &Key, out: &mut Vec<u8>) {
-    out.extend_from_slice(&(HEADER_BYTES as u16).to_be_bytes());
-    out.extend_from_slice(&GET.to_be_bytes());
-    out.extend_from_slice(key.as_bytes());
+impl<'a> From<dht_api::Answer<'a>> for Body<'a> {
+    fn from(answer: dht_api::Answer<'a>) -> Self {
+        match answer {
+            dht_api::Answer::Success { key, value } => {
+                Self::Value { key: Some(key), value, route: None }
+            }
+            dht_api::Answer::Failure { key } => Self::Absent { key: Some(key), route: None },
+        }
+    }
 }
-
-fn parse(bytes: &[u8]) -> Result<Option<(Body<'_>, usize)>, Fault> {
-    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
-        return Ok(None);
-    };
-    let [s0, s1, t0, t1, ..] = *header;
-    let size = usize::from(u16::from_be_bytes([s0, s1]));
-    let Some(whole) = bytes.get(..size.max(HEADER_BYTES)) else {
-        return Ok(None);
-    };
-    let key = whole.get(4..).and_then(<[u8]>::first_chunk::<KEY_BYTES>).copied();
-    let key = key.map(Key::from_bytes);
-    let body = match (u16::from_be_bytes([t0, t1]), whole.get(HEADER_BYTES..)) {
-        (SUCCESS, Some(value)) if size >= HEADER_BYTES => Body::Value { key, value, route: None },
-        (FAILURE, _) if size == HEADER_BYTES => Body::Absent { key, route: None },
-        _ => return Err(Fault::violation("neither SUCCESS nor FAILURE of the DHT API")),
-    };
-    Ok(Some((body, size)))
-}
-
-const PUT: u16 = 650;
-const GET: u16 = 651;
-const SUCCESS: u16 = 652;
-const FAILURE: u16 = 653;
-const PUT_HEADER_BYTES: usize = 40;
-const HEADER_BYTES: usize = 36;

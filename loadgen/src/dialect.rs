@@ -84,8 +84,8 @@ pub(crate) enum Body<'a> {
     Owner(Route),
     /// An echo frame came back.
     Frame(&'a [u8]),
-    /// The request could not be served.
-    Failed(ErrorKind),
+    /// The request could not be served; why, in words.
+    Failed(ErrorKind, &'a str),
 }
 
 /// Why a connection cannot go on.

@@ -31,6 +31,15 @@ impl Popularity {
             Self::Zipf { .. } => "zipf",
         }
     }
+
+    /// The exponent, when there is one.
+    #[must_use]
+    pub const fn theta(self) -> Option<f64> {
+        match self {
+            Self::Uniform => None,
+            Self::Zipf { theta } => Some(theta),
+        }
+    }
 }
 
 /// Key `index` of the data set `data_seed`. Distinct indices give distinct keys.

@@ -116,7 +116,10 @@ impl<D: Dialect> Lane<D> {
                 self.count_value(pending, right);
                 self.record(pending, now_ns, None);
             }
-            (_, Body::Failed(kind)) => self.fail(pending, kind),
+            (_, Body::Failed(kind, reason)) => {
+                self.fail(pending, kind);
+                self.recorder.borrow_mut().explain(kind, reason);
+            }
             _ => return Err(Fault::violation("an answer that does not fit its request")),
         }
         Ok(())

@@ -268,6 +268,11 @@ impl Recorder {
         self.current.examples[kind as usize] = Some(example);
     }
 
+    /// Keeps the first reason of a kind of error in the current second.
+    pub(crate) fn explain(&mut self, kind: ErrorKind, reason: &str) {
+        self.current.examples[kind as usize].get_or_insert_with(|| reason.to_owned());
+    }
+
     /// The last disconnection of the current second, in words.
     pub(crate) fn last_disconnect(&self) -> Option<String> {
         self.current.examples.iter().flatten().next().cloned()

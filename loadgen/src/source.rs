@@ -183,11 +183,6 @@ impl Source {
         self.backlog.push_back(Due { request, intended_ns: at_ns, measured });
         Some(Arrival { measured, kept: true })
     }
-
-    /// Requests due and not sent.
-    pub(crate) fn backlog(&self) -> usize {
-        self.backlog.len()
-    }
 }
 
 /// What became of a request that was due.

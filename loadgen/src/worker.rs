@@ -41,8 +41,13 @@ pub(crate) struct Worker {
 /// What a thread says before the measured part.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// This many keys are written by now.
-    Preloaded(u64),
+    /// How many of its keys are written by now.
+    Preloaded {
+        /// Which thread.
+        thread: u32,
+        /// Keys written.
+        stored: u64,
+    },
     /// Connected, and its keys are written.
     Ready,
     /// It cannot take part.
@@ -145,7 +150,7 @@ impl Worker {
         let mut seen = (0, lane.clock.now_ns());
         loop {
             let (stored, failures) = lane.source.borrow().preload_progress();
-            let _ = self.reports.send(Report::Preloaded(stored));
+            let _ = self.reports.send(Report::Preloaded { thread: self.thread, stored });
             if stored >= share {
                 lane.source.borrow_mut().end();
                 return Ok(());
