@@ -26,7 +26,11 @@ impl Alarm {
     pub(crate) fn new() -> io::Result<Self> {
         let setter = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
         let reader = File::from_std(StdFile::from(setter.try_clone()?));
-        Ok(Self { setter, reader, fired: Vec::with_capacity(8) })
+        Ok(Self {
+            setter,
+            reader,
+            fired: Vec::with_capacity(8),
+        })
     }
 
     /// Sleeps for `delay`. An operation of the ring waits until then: not to be dropped before.
@@ -35,7 +39,10 @@ impl Alarm {
             return Ok(());
         }
         let once = Itimerspec {
-            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_interval: Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
             it_value: Timespec {
                 tv_sec: delay.as_secs().try_into().unwrap_or(i64::MAX),
                 tv_nsec: delay.subsec_nanos().into(),

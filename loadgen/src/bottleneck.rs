@@ -43,7 +43,10 @@ pub fn judge(signs: &Signs) -> Bottleneck {
             signs.unsent, signs.intended
         ));
     }
-    Bottleneck { limited: !reasons.is_empty(), reasons }
+    Bottleneck {
+        limited: !reasons.is_empty(),
+        reasons,
+    }
 }
 
 /// Above this share of a core a thread has no reserve: what waits, waits for it.
@@ -66,16 +69,37 @@ mod tests {
     #[test]
     fn a_generator_with_reserve_is_no_bottleneck() {
         assert_eq!(judge(&signs()), Bottleneck::default());
-        assert!(!judge(&Signs { lag_p99: None, ..signs() }).limited);
+        assert!(
+            !judge(&Signs {
+                lag_p99: None,
+                ..signs()
+            })
+            .limited
+        );
     }
 
     #[test]
     fn every_sign_alone_is_enough() {
-        let busy = judge(&Signs { busy: 0.96, ..signs() });
-        assert!(busy.limited && busy.reasons[0].contains("96 % of a core"), "{busy:?}");
-        let lag = judge(&Signs { lag_p99: Some(Duration::from_millis(3)), ..signs() });
+        let busy = judge(&Signs {
+            busy: 0.96,
+            ..signs()
+        });
+        assert!(
+            busy.limited && busy.reasons[0].contains("96 % of a core"),
+            "{busy:?}"
+        );
+        let lag = judge(&Signs {
+            lag_p99: Some(Duration::from_millis(3)),
+            ..signs()
+        });
         assert!(lag.limited && lag.reasons[0].contains("3.0 ms"), "{lag:?}");
-        let unsent = judge(&Signs { unsent: 7, ..signs() });
-        assert!(unsent.limited && unsent.reasons[0].contains("7 of 100"), "{unsent:?}");
+        let unsent = judge(&Signs {
+            unsent: 7,
+            ..signs()
+        });
+        assert!(
+            unsent.limited && unsent.reasons[0].contains("7 of 100"),
+            "{unsent:?}"
+        );
     }
 }

@@ -35,10 +35,20 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Targets, `HOST:PORT`, repeated or separated by commas; connections are dealt out in turn
-    #[arg(short, long = "target", value_delimiter = ',', value_name = "HOST:PORT")]
+    #[arg(
+        short,
+        long = "target",
+        value_delimiter = ',',
+        value_name = "HOST:PORT"
+    )]
     targets: Vec<String>,
     /// p2p addresses of nodes, exactly as they advertise them, for the native protocol over TLS
-    #[arg(long, value_delimiter = ',', value_name = "HOST:P2P", requires = "identity")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "HOST:P2P",
+        requires = "identity"
+    )]
     native: Vec<String>,
     /// Folder with key.pem, cert.pem and ca.pem of a client, for --native
     #[arg(long, value_name = "DIR", requires = "native")]
@@ -200,7 +210,11 @@ impl RunArgs {
     pub fn plan(&self, command: Vec<String>) -> Result<Plan, String> {
         let protocol = self.protocol()?;
         let is_native = matches!(protocol, Protocol::Native { .. });
-        let names = if is_native { &self.native } else { &self.targets };
+        let names = if is_native {
+            &self.native
+        } else {
+            &self.targets
+        };
         if names.is_empty() {
             return Err("no target: give --target HOST:PORT or --native HOST:P2P".to_owned());
         }
@@ -219,7 +233,10 @@ impl RunArgs {
             (duration, _) => duration,
         };
         Ok(Plan {
-            targets: names.iter().map(|name| target(name, is_native)).collect::<Result<_, _>>()?,
+            targets: names
+                .iter()
+                .map(|name| target(name, is_native))
+                .collect::<Result<_, _>>()?,
             preload: self.data.preload && !matches!(protocol, Protocol::Echo { .. }),
             protocol,
             load,
@@ -250,12 +267,16 @@ impl RunArgs {
             if !self.targets.is_empty() {
                 return Err("--target and --native exclude each other".to_owned());
             }
-            return Ok(Protocol::Native { identity: identity.clone() });
+            return Ok(Protocol::Native {
+                identity: identity.clone(),
+            });
         }
         match self.protocol {
             TargetProtocol::Dht => Ok(Protocol::Dht),
             TargetProtocol::Echo if (1..=FRAME_BYTES_MAX).contains(&self.frame_bytes) => {
-                Ok(Protocol::Echo { frame_bytes: self.frame_bytes })
+                Ok(Protocol::Echo {
+                    frame_bytes: self.frame_bytes,
+                })
             }
             TargetProtocol::Echo => Err(format!("--frame-bytes must be 1 to {FRAME_BYTES_MAX}")),
         }
@@ -321,7 +342,11 @@ fn target(name: &str, is_native: bool) -> Result<Target, String> {
         .map_err(|error| format!("`{name}`: {error}"))?
         .next()
         .ok_or_else(|| format!("`{name}` has no address"))?;
-    Ok(Target { name: name.to_owned(), address, node: is_native.then_some(node) })
+    Ok(Target {
+        name: name.to_owned(),
+        address,
+        node: is_native.then_some(node),
+    })
 }
 
 fn bounded(flag: &str, value: u64, max: u64) -> Result<u32, String> {
@@ -346,7 +371,9 @@ mod tests {
     use clap::CommandFactory;
 
     fn plan(arguments: &str) -> Result<Plan, String> {
-        let words = ["loadgen", "run"].into_iter().chain(arguments.split_whitespace());
+        let words = ["loadgen", "run"]
+            .into_iter()
+            .chain(arguments.split_whitespace());
         let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
         let Command::Run(run) = cli.command;
         run.plan(Vec::new())
@@ -370,7 +397,13 @@ mod tests {
     fn a_rate_makes_it_an_open_loop() {
         let plan = plan("-t 127.0.0.1:1 --rate 5k --arrivals constant -n 100").unwrap();
         let arrivals = Arrivals::Constant;
-        assert_eq!(plan.load, Load::Open { rate_per_s: 5_000.0, arrivals });
+        assert_eq!(
+            plan.load,
+            Load::Open {
+                rate_per_s: 5_000.0,
+                arrivals
+            }
+        );
         assert_eq!((plan.requests, plan.duration), (Some(100), None));
     }
 
@@ -379,14 +412,20 @@ mod tests {
         for (arguments, word) in [
             ("", "no target"),
             ("-t 127.0.0.1", "port"),
-            ("-t 127.0.0.1:1 --native 127.0.0.1:2 --identity x", "exclude"),
+            (
+                "-t 127.0.0.1:1 --native 127.0.0.1:2 --identity x",
+                "exclude",
+            ),
             ("--native 127.0.0.1:2", "--identity"),
             ("-t 127.0.0.1:1 --threads 9", "--threads 9 is above 8"),
             ("-t 127.0.0.1:1 --lookups 0.5", "--native"),
             ("-t 127.0.0.1:1 --rate 0", "rate"),
             ("-t 127.0.0.1:1 --value-size 0", "value size"),
             ("-t 127.0.0.1:1 --distribution zipf --theta=-1", "--theta"),
-            ("-t 127.0.0.1:1 --protocol echo --frame-bytes 0", "--frame-bytes"),
+            (
+                "-t 127.0.0.1:1 --protocol echo --frame-bytes 0",
+                "--frame-bytes",
+            ),
             ("-t 127.0.0.1:1 --deadline 0", "--deadline"),
         ] {
             let error = plan(arguments).unwrap_err();

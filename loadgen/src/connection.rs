@@ -71,7 +71,10 @@ impl<D: Dialect> Connection<D> {
 
     /// Requests waiting for their answers.
     pub(crate) fn under_way(&self) -> usize {
-        self.wire.borrow().as_ref().map_or(0, |wire| wire.window.live())
+        self.wire
+            .borrow()
+            .as_ref()
+            .map_or(0, |wire| wire.window.live())
     }
 
     /// Keeps the connection open until the lane closes.
@@ -85,11 +88,14 @@ impl<D: Dialect> Connection<D> {
             if lane.closing.get() {
                 break;
             }
-            if self.status.replace(Status::Down) == Status::Up {
+            let was_up = self.status.replace(Status::Down) == Status::Up;
+            if was_up {
                 backoff = BACKOFF_MIN;
             }
             let example = format!("{}: {fault}", self.target.name);
-            lane.recorder.borrow_mut().disconnected(&fault, example);
+            lane.recorder
+                .borrow_mut()
+                .disconnected(&fault, was_up, example);
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
             if !lane.closing.get() {
@@ -165,27 +171,34 @@ impl<D: Dialect> Connection<D> {
             Ok(dialect) => dialect,
             Err(fault) => return fault,
         };
-        let wire = Wire { dialect, window: Window::new(D::BY_ID), out: Vec::new() };
+        let wire = Wire {
+            dialect,
+            window: Window::new(D::BY_ID),
+            out: Vec::new(),
+        };
         *self.wire.borrow_mut() = Some(wire);
         *self.stream.borrow_mut() = Some(stream.clone());
         self.silent_since_ns.set(None);
         self.ending.set(false);
-        let writer = tokio_uring::spawn(self.clone().write(lane.clone(), stream.clone()));
+        let mut writer = tokio_uring::spawn(self.clone().write(lane.clone(), stream.clone()));
         let fault = match self.took(lane, &[], lane.clock.now_ns()) {
             Ok(_) => self.read(lane, &stream).await,
             Err(fault) => fault,
         };
         // A reason for the other side may still be queued; a target that reads nothing gets none.
         self.close();
-        let mut writer = writer;
-        if tokio::time::timeout(GOODBYE_MAX, &mut writer).await.is_err() {
+        if tokio::time::timeout(GOODBYE_MAX, &mut writer)
+            .await
+            .is_err()
+        {
             self.cut();
             let _ = writer.await;
         }
         self.cut();
         self.stream.borrow_mut().take();
         if let Some(mut wire) = self.wire.borrow_mut().take() {
-            wire.window.abandon(|pending| lane.fail(pending, ErrorKind::Broken));
+            wire.window
+                .abandon(|pending| lane.fail(pending, ErrorKind::Broken));
         }
         fault
     }
@@ -227,8 +240,9 @@ impl<D: Dialect> Connection<D> {
                 return Err(Fault::Closed);
             };
             let window = &mut wire.window;
-            let used =
-                wire.dialect.receive(bytes, |answer| lane.settle(window, &answer, now_ns))?;
+            let used = wire
+                .dialect
+                .receive(bytes, |answer| lane.settle(window, &answer, now_ns))?;
             if wire.dialect.is_ready() {
                 self.status.set(Status::Up);
             } else {
@@ -309,7 +323,9 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, Fault> {
         stream.set_nonblocking(false)?;
         Ok(stream)
     });
-    blocking.map(TcpStream::from_std).map_err(|error| Fault::Io(error.to_string()))
+    blocking
+        .map(TcpStream::from_std)
+        .map_err(|error| Fault::Io(error.to_string()))
 }
 
 const READ_BYTES: usize = 64 * 1024;

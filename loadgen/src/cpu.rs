@@ -22,13 +22,20 @@ impl CpuTime {
         let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
         let stat = fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
         let (user_ticks, system_ticks) = ticks(&stat).unwrap_or((0, 0));
-        Self { total: Duration::new(seconds, nanoseconds), user_ticks, system_ticks }
+        Self {
+            total: Duration::new(seconds, nanoseconds),
+            user_ticks,
+            system_ticks,
+        }
     }
 
     /// A given time.
     #[cfg(test)]
     pub(crate) fn of(total: Duration) -> Self {
-        Self { total, ..Self::default() }
+        Self {
+            total,
+            ..Self::default()
+        }
     }
 
     /// What was used between `earlier` and this.

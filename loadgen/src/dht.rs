@@ -46,7 +46,11 @@ impl Dialect for Dht {
     }
 
     fn open(setup: &DhtSetup, _target: &Target) -> Result<Self, Fault> {
-        Ok(Self { setup: setup.clone(), unconfirmed: None, value: Vec::new() })
+        Ok(Self {
+            setup: setup.clone(),
+            unconfirmed: None,
+            value: Vec::new(),
+        })
     }
 
     fn is_ready(&self) -> bool {
@@ -90,7 +94,10 @@ impl Dialect for Dht {
                 Parse::NeedMore => return Ok(used),
                 Parse::Message { message, consumed } => {
                     used += consumed;
-                    each(Answer { id: None, body: message.into() })?;
+                    each(Answer {
+                        id: None,
+                        body: message.into(),
+                    })?;
                 }
                 Parse::Violation(violation) => return Err(Fault::Violation(violation.to_string())),
             }
@@ -102,7 +109,9 @@ impl Dht {
     fn put(&mut self, key: &Key, request: &Request, out: &mut Vec<u8>) {
         let Self { setup, value, .. } = self;
         value.clear();
-        setup.data.value(value, request.key, request.sequence, request.bytes);
+        setup
+            .data
+            .value(value, request.key, request.sequence, request.bytes);
         dht_api::encode_put(out, key, setup.ttl_s, setup.replication, value)
             .expect("value sizes of a plan are within the limit");
     }
@@ -111,10 +120,15 @@ impl Dht {
 impl<'a> From<dht_api::Answer<'a>> for Body<'a> {
     fn from(answer: dht_api::Answer<'a>) -> Self {
         match answer {
-            dht_api::Answer::Success { key, value } => {
-                Self::Value { key: Some(key), value, route: None }
-            }
-            dht_api::Answer::Failure { key } => Self::Absent { key: Some(key), route: None },
+            dht_api::Answer::Success { key, value } => Self::Value {
+                key: Some(key),
+                value,
+                route: None,
+            },
+            dht_api::Answer::Failure { key } => Self::Absent {
+                key: Some(key),
+                route: None,
+            },
         }
     }
 }

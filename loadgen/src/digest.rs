@@ -26,7 +26,12 @@ pub(crate) struct Digest<'a> {
 
 impl Digest<'_> {
     pub(crate) fn summary(self) -> Summary {
-        let wall = self.findings.iter().map(|finding| finding.wall).max().unwrap_or_default();
+        let wall = self
+            .findings
+            .iter()
+            .map(|finding| finding.wall)
+            .max()
+            .unwrap_or_default();
         let wall_s = wall.as_secs_f64();
         let counts = self.counts();
         let generator = generator(self.findings, counts.completed);
@@ -39,14 +44,22 @@ impl Digest<'_> {
             unsent: counts.unsent,
             intended: counts.intended,
         });
-        let epoch = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch = self
+            .started
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let mut summary = Summary {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: self.plan.command.clone(),
             started_unix_ms: epoch.as_millis() as u64,
             protocol: self.plan.protocol.name().to_owned(),
-            targets: self.plan.targets.iter().map(|target| target.name.clone()).collect(),
+            targets: self
+                .plan
+                .targets
+                .iter()
+                .map(|target| target.name.clone())
+                .collect(),
             workload: workload(self.plan),
             wall_s,
             metrics: Vec::new(),
@@ -78,7 +91,10 @@ impl Digest<'_> {
 fn workload(plan: &Plan) -> Workload {
     let (mode, arrivals, rate_per_s) = match plan.load {
         Load::Closed => ("closed", None, None),
-        Load::Open { rate_per_s, arrivals } => ("open", Some(arrivals.name()), Some(rate_per_s)),
+        Load::Open {
+            rate_per_s,
+            arrivals,
+        } => ("open", Some(arrivals.name()), Some(rate_per_s)),
     };
     Workload {
         mode: mode.to_owned(),
@@ -106,7 +122,9 @@ fn generator(findings: &[Finding], completed: u64) -> Generator {
     let cpu_user_s = sum(|finding| finding.cpu.user_s());
     let spin_s = sum(|finding| finding.spun.as_secs_f64());
     let work_s = |finding: &Finding| (finding.cpu.total.saturating_sub(finding.spun)).as_secs_f64();
-    let busy = findings.iter().map(|f| work_s(f) / f.wall.as_secs_f64().max(1e-9));
+    let busy = findings
+        .iter()
+        .map(|f| work_s(f) / f.wall.as_secs_f64().max(1e-9));
     Generator {
         cpu_s,
         cpu_user_s,
@@ -131,7 +149,9 @@ fn operations(totals: &Interval) -> Vec<OperationStats> {
 
 fn hops(totals: &Interval) -> Vec<Hops> {
     let named = Way::NAMES.iter().zip(&totals.hops);
-    named.filter_map(|(way, table)| hops_of(way, table)).collect()
+    named
+        .filter_map(|(way, table)| hops_of(way, table))
+        .collect()
 }
 
 fn hops_of(way: &str, table: &HopTable) -> Option<Hops> {
@@ -140,16 +160,26 @@ fn hops_of(way: &str, table: &HopTable) -> Option<Hops> {
         return None;
     }
     let (mut rpcs, mut forwards) = (Vec::new(), Vec::<HopCount>::new());
-    for (hops, &count) in (0u64..).zip(table.rpcs.iter()).filter(|(_, count)| **count > 0) {
+    for (hops, &count) in (0u64..)
+        .zip(table.rpcs.iter())
+        .filter(|(_, count)| **count > 0)
+    {
         rpcs.push(HopCount { hops, count });
         let passed_on = hops.saturating_sub(1);
         match forwards.last_mut() {
             Some(last) if last.hops == passed_on => last.count += count,
-            _ => forwards.push(HopCount { hops: passed_on, count }),
+            _ => forwards.push(HopCount {
+                hops: passed_on,
+                count,
+            }),
         }
     }
     let mean = |table: &[HopCount]| {
-        table.iter().map(|entry| entry.hops * entry.count).sum::<u64>() as f64 / total as f64
+        table
+            .iter()
+            .map(|entry| entry.hops * entry.count)
+            .sum::<u64>() as f64
+            / total as f64
     };
     Some(Hops {
         way: way.to_owned(),
@@ -163,7 +193,10 @@ fn hops_of(way: &str, table: &HopTable) -> Option<Hops> {
 }
 
 fn errors(totals: &Interval) -> Vec<ErrorCount> {
-    let kinds = ErrorKind::NAMES.iter().zip(totals.errors).zip(&totals.examples);
+    let kinds = ErrorKind::NAMES
+        .iter()
+        .zip(totals.errors)
+        .zip(&totals.examples);
     let occurred = kinds.filter(|((_, count), _)| *count > 0);
     occurred
         .map(|((kind, count), example)| ErrorCount {
@@ -177,7 +210,11 @@ fn errors(totals: &Interval) -> Vec<ErrorCount> {
 fn metrics(summary: &Summary) -> Vec<Metric> {
     let latency = &summary.latency;
     let mut metrics = vec![
-        Metric::new("throughput", "1/s", summary.counts.completed as f64 / summary.wall_s),
+        Metric::new(
+            "throughput",
+            "1/s",
+            summary.counts.completed as f64 / summary.wall_s,
+        ),
         Metric::new("latency_p50", "us", latency.p50_us),
         Metric::new("latency_p90", "us", latency.p90_us),
         Metric::new("latency_p99", "us", latency.p99_us),
@@ -190,10 +227,18 @@ fn metrics(summary: &Summary) -> Vec<Metric> {
         Metric::new("lost", "values", summary.counts.lost as f64),
         Metric::new("errors", "requests", summary.errors_total() as f64),
         Metric::new("unsent", "requests", summary.counts.unsent as f64),
-        Metric::new("generator_cpu", "us/request", summary.generator.cpu_per_request_us),
+        Metric::new(
+            "generator_cpu",
+            "us/request",
+            summary.generator.cpu_per_request_us,
+        ),
     ];
     for hops in &summary.hops {
-        metrics.push(Metric::new(&format!("hops_{}_mean", hops.way), "rpcs", hops.rpcs_mean));
+        metrics.push(Metric::new(
+            &format!("hops_{}_mean", hops.way),
+            "rpcs",
+            hops.rpcs_mean,
+        ));
     }
     metrics
 }

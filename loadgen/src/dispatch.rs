@@ -20,7 +20,10 @@ pub(crate) async fn dispatch<D: Dialect>(
     start_ns: u64,
     end_ns: u64,
 ) -> io::Result<()> {
-    let mut wait = Wait { alarm: Alarm::new()?, spin_ns: lane.plan.spin.as_nanos() as u64 };
+    let mut wait = Wait {
+        alarm: Alarm::new()?,
+        spin_ns: lane.plan.spin.as_nanos() as u64,
+    };
     let mut turn = 0;
     let mut due_ns = start_ns + next_of(&mut schedule);
     while !lane.halted.get() {

@@ -27,9 +27,10 @@ impl Dialect for Echo {
 
     fn prepare(plan: &Plan, data: &Arc<Dataset>) -> Result<EchoSetup, SetupError> {
         match plan.protocol {
-            Protocol::Echo { frame_bytes } => {
-                Ok(EchoSetup { data: data.clone(), frame_bytes: frame_bytes as usize })
-            }
+            Protocol::Echo { frame_bytes } => Ok(EchoSetup {
+                data: data.clone(),
+                frame_bytes: frame_bytes as usize,
+            }),
             Protocol::Dht | Protocol::Native { .. } => {
                 Err(SetupError("the plan is not for an echo server".to_owned()))
             }
@@ -37,7 +38,9 @@ impl Dialect for Echo {
     }
 
     fn open(setup: &EchoSetup, _target: &Target) -> Result<Self, Fault> {
-        Ok(Self { setup: setup.clone() })
+        Ok(Self {
+            setup: setup.clone(),
+        })
     }
 
     fn is_ready(&self) -> bool {
@@ -45,7 +48,9 @@ impl Dialect for Echo {
     }
 
     fn ask(&mut self, _id: u64, request: &Request, out: &mut Vec<u8>) -> bool {
-        self.setup.data.value(out, request.key, request.sequence, request.bytes);
+        self.setup
+            .data
+            .value(out, request.key, request.sequence, request.bytes);
         true
     }
 
@@ -60,7 +65,10 @@ impl Dialect for Echo {
     ) -> Result<usize, Fault> {
         let mut frames = bytes.chunks_exact(self.setup.frame_bytes);
         for frame in &mut frames {
-            each(Answer { id: None, body: Body::Frame(frame) })?;
+            each(Answer {
+                id: None,
+                body: Body::Frame(frame),
+            })?;
         }
         Ok(bytes.len() - frames.remainder().len())
     }

@@ -24,7 +24,10 @@ pub fn render(histogram: &Histogram<u64>, unit: f64) -> String {
 fn line(text: &mut String, value: f64, quantile: f64, total: u64) {
     let written = if quantile < 1.0 {
         let inverse = 1.0 / (1.0 - quantile);
-        writeln!(text, "{value:12.3} {quantile:2.12} {total:10} {inverse:14.2}")
+        writeln!(
+            text,
+            "{value:12.3} {quantile:2.12} {total:10} {inverse:14.2}"
+        )
     } else {
         writeln!(text, "{value:12.3} {quantile:2.12} {total:10}")
     };

@@ -20,13 +20,18 @@ pub struct HistogramLog<W> {
 impl<W: Write> HistogramLog<W> {
     /// Begins a log of intervals whose times count from `start`.
     pub fn begin(mut out: W, start: SystemTime) -> io::Result<Self> {
-        let epoch = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch = start
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let seconds = epoch.as_secs_f64();
         writeln!(out, "#[Logged with loadgen {}]", env!("CARGO_PKG_VERSION"))?;
         writeln!(out, "#[Histogram log format version 1.3]")?;
         writeln!(out, "#[StartTime: {seconds:.3} (seconds since epoch)]")?;
         writeln!(out, "{LEGEND}")?;
-        Ok(Self { out, serializer: V2DeflateSerializer::new() })
+        Ok(Self {
+            out,
+            serializer: V2DeflateSerializer::new(),
+        })
     }
 
     /// Appends the histogram of the interval of length `length` that began `start` after the start
@@ -49,7 +54,10 @@ impl<W: Write> HistogramLog<W> {
                 IntervalLogWriterError::IoError(error) => error,
                 IntervalLogWriterError::SerializeError(error) => io::Error::other(error),
             })?;
-        let line = text.iter().position(|&b| b == b'\n').map_or(0, |end| end + 1);
+        let line = text
+            .iter()
+            .position(|&b| b == b'\n')
+            .map_or(0, |end| end + 1);
         self.out.write_all(&text[line..])
     }
 
@@ -75,9 +83,15 @@ mod tests {
         let mut log = HistogramLog::begin(Vec::new(), start).unwrap();
         let mut histogram = Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap();
         histogram.record_n(50_000, 3).unwrap();
-        log.append(&histogram, Duration::ZERO, Duration::from_secs(1)).unwrap();
+        log.append(&histogram, Duration::ZERO, Duration::from_secs(1))
+            .unwrap();
         histogram.record(2_000_000).unwrap();
-        log.append(&histogram, Duration::from_secs(1), Duration::from_millis(500)).unwrap();
+        log.append(
+            &histogram,
+            Duration::from_secs(1),
+            Duration::from_millis(500),
+        )
+        .unwrap();
         String::from_utf8(log.finish().unwrap()).unwrap()
     }
 
@@ -85,12 +99,26 @@ mod tests {
     fn header_legend_and_lines_are_the_ones_the_tools_read() {
         let log = log();
         let lines: Vec<_> = log.lines().collect();
-        assert_eq!(lines[0], format!("#[Logged with loadgen {}]", env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            lines[0],
+            format!("#[Logged with loadgen {}]", env!("CARGO_PKG_VERSION"))
+        );
         assert_eq!(lines[1], "#[Histogram log format version 1.3]");
-        assert_eq!(lines[2], "#[StartTime: 1700000000.250 (seconds since epoch)]");
+        assert_eq!(
+            lines[2],
+            "#[StartTime: 1700000000.250 (seconds since epoch)]"
+        );
         assert_eq!(lines[3], LEGEND);
-        assert!(lines[4].starts_with("0.000,1.000,0.050,HISTFAAAA"), "{}", lines[4]);
-        assert!(lines[5].starts_with("1.000,0.500,2.001,HISTFAAAA"), "{}", lines[5]);
+        assert!(
+            lines[4].starts_with("0.000,1.000,0.050,HISTFAAAA"),
+            "{}",
+            lines[4]
+        );
+        assert!(
+            lines[5].starts_with("1.000,0.500,2.001,HISTFAAAA"),
+            "{}",
+            lines[5]
+        );
         assert_eq!(lines.len(), 6);
     }
 
@@ -103,6 +131,9 @@ mod tests {
                 _ => None,
             })
             .collect::<Vec<_>>();
-        assert_eq!(intervals, [Duration::from_secs(1), Duration::from_millis(500)]);
+        assert_eq!(
+            intervals,
+            [Duration::from_secs(1), Duration::from_millis(500)]
+        );
     }
 }

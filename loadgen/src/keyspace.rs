@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn uniform_draws_reach_all_keys_alike() {
         let seen = draws(10, Popularity::Uniform, 100_000);
-        assert!(seen.iter().all(|&count| (9_500..10_500).contains(&count)), "{seen:?}");
+        assert!(
+            seen.iter().all(|&count| (9_500..10_500).contains(&count)),
+            "{seen:?}"
+        );
     }
 
     #[test]
@@ -140,7 +143,10 @@ mod tests {
         for rank in [1u32, 2, 3, 10, 100] {
             let want = 1e6 * f64::from(rank).powf(-theta) / norm;
             let got = seen[rank as usize - 1] as f64;
-            assert!((got / want - 1.0).abs() < 0.1, "rank {rank}: {got} instead of {want}");
+            assert!(
+                (got / want - 1.0).abs() < 0.1,
+                "rank {rank}: {got} instead of {want}"
+            );
         }
         assert!(seen[999] > 0);
     }

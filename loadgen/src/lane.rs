@@ -24,7 +24,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -83,7 +85,9 @@ impl<D: Dialect> Lane<D> {
             self.recorder.borrow_mut().failed(kind);
         }
         if pending.request.kind == Kind::Put {
-            self.source.borrow_mut().preloaded(pending.request.key, false);
+            self.source
+                .borrow_mut()
+                .preloaded(pending.request.key, false);
         }
     }
 
@@ -129,7 +133,9 @@ impl<D: Dialect> Lane<D> {
     fn finish(&self, pending: &Pending, now_ns: u64, route: Option<proto::message::Route>) {
         if pending.request.kind == Kind::Put {
             self.data.mark_stored(pending.request.key);
-            self.source.borrow_mut().preloaded(pending.request.key, true);
+            self.source
+                .borrow_mut()
+                .preloaded(pending.request.key, true);
         }
         self.record(pending, now_ns, route);
     }
@@ -156,7 +162,9 @@ impl<D: Dialect> Lane<D> {
         let is_put = pending.request.kind == Kind::Put;
         let preloading = self.source.borrow().is_preload();
         if is_put {
-            self.source.borrow_mut().preloaded(pending.request.key, false);
+            self.source
+                .borrow_mut()
+                .preloaded(pending.request.key, false);
         }
         let mut recorder = self.recorder.borrow_mut();
         let counts = recorder.counts();

@@ -36,12 +36,19 @@ fn start(arguments: &RunArgs) -> ExitCode {
 
 fn show(arguments: &RunArgs, outcome: &Outcome) -> ExitCode {
     if !arguments.quiet {
-        print!("{}", loadgen::table::render(&outcome.summary, &outcome.latency));
+        print!(
+            "{}",
+            loadgen::table::render(&outcome.summary, &outcome.latency)
+        );
     }
     let Summary { counts, .. } = &outcome.summary;
     let failed = counts.wrong + counts.lost > 0;
     let strictly = arguments.strict && outcome.summary.errors_total() + counts.unsent > 0;
-    if failed || strictly { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS }
+    if failed || strictly {
+        ExitCode::from(EXIT_FINDINGS)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn exit_code(error: &RunError) -> u8 {
@@ -60,10 +67,15 @@ fn fail(code: u8, error: &str) -> ExitCode {
 
 /// The first SIGINT or SIGTERM ends the run early, with its result; the second ends the process.
 fn watch_signals(interrupt: Arc<AtomicBool>) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let (mut int, mut term) = {
         let _context = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
     };
     std::thread::spawn(move || {
         runtime.block_on(async move {

@@ -10,9 +10,7 @@ use proto::frame::Frame;
 use proto::identity;
 use proto::limits::VALUE_BYTES_MAX;
 use proto::link::{Link, LinkConfig, LinkPems};
-use proto::message::{
-    Failed, FailureCode, Get, Hello, Lookup, Message, Put, RequestId, Role,
-};
+use proto::message::{Failed, FailureCode, Get, Hello, Lookup, Message, Put, RequestId, Role};
 use proto::peer::RingParams;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -48,7 +46,9 @@ impl Dialect for Native {
 
     fn prepare(plan: &Plan, data: &Arc<Dataset>) -> Result<NativeSetup, SetupError> {
         let Protocol::Native { identity } = &plan.protocol else {
-            return Err(SetupError("the plan is not for the native protocol".to_owned()));
+            return Err(SetupError(
+                "the plan is not for the native protocol".to_owned(),
+            ));
         };
         Ok(NativeSetup {
             data: data.clone(),
@@ -61,7 +61,12 @@ impl Dialect for Native {
     fn open(setup: &NativeSetup, target: &Target) -> Result<Self, Fault> {
         let link = Link::dial(&setup.link, target.node.as_ref());
         let link = link.map_err(|error| Fault::Link(error.to_string()))?;
-        Ok(Self { setup: setup.clone(), link, params: None, value: Vec::new() })
+        Ok(Self {
+            setup: setup.clone(),
+            link,
+            params: None,
+            value: Vec::new(),
+        })
     }
 
     fn is_ready(&self) -> bool {
@@ -74,11 +79,21 @@ impl Dialect for Native {
             Kind::Put => {
                 self.value.clear();
                 let (index, sequence) = (request.key, request.sequence);
-                self.setup.data.value(&mut self.value, index, sequence, request.bytes);
+                self.setup
+                    .data
+                    .value(&mut self.value, index, sequence, request.bytes);
                 let (ttl_s, replication) = (self.setup.ttl_s, self.setup.replication);
-                Message::Put(Put { key, ttl_s, replication, value: &self.value })
+                Message::Put(Put {
+                    key,
+                    ttl_s,
+                    replication,
+                    value: &self.value,
+                })
             }
-            Kind::Lookup(mode) => Message::Lookup(Lookup { target: key.position(), mode }),
+            Kind::Lookup(mode) => Message::Lookup(Lookup {
+                target: key.position(),
+                mode,
+            }),
             Kind::Get | Kind::Echo => Message::Get(Get { key }),
         };
         codec::encode(self.link.outbox(), RequestId(id), &message);
@@ -125,14 +140,23 @@ fn answer(
     let message = codec::decode(params, frame.header.kind, frame.body)
         .map_err(|error| Fault::Violation(error.to_string()))?;
     let body = match &message {
-        Message::Value(value) => {
-            Body::Value { key: None, value: value.value, route: Some(value.route) }
-        }
-        Message::Absent(route) => Body::Absent { key: None, route: Some(*route) },
+        Message::Value(value) => Body::Value {
+            key: None,
+            value: value.value,
+            route: Some(value.route),
+        },
+        Message::Absent(route) => Body::Absent {
+            key: None,
+            route: Some(*route),
+        },
         Message::Stored(stored) => Body::Stored(stored.route),
         Message::LookupAnswer(answer) => Body::Owner(answer.route),
         Message::Failed(Failed { code, reason }) => Body::Failed(kind(*code), reason),
-        _ => return Err(Fault::violation("a message that answers no request of a client")),
+        _ => {
+            return Err(Fault::violation(
+                "a message that answers no request of a client",
+            ));
+        }
     };
     each(Answer { id, body })
 }
@@ -175,7 +199,12 @@ fn link_config(identity: &Path) -> Result<Arc<LinkConfig>, SetupError> {
         virtual_nodes_max: 64,
         value_max: VALUE_BYTES_MAX as u32,
     };
-    let hello = Hello { role: Role::Client, name: own.name, params, features: 0 };
+    let hello = Hello {
+        role: Role::Client,
+        name: own.name,
+        params,
+        features: 0,
+    };
     LinkConfig::new(&pems, hello)
         .map_err(|error| SetupError(format!("{}: {error}", identity.display())))
 }

@@ -32,7 +32,9 @@ impl Payloads {
     #[must_use]
     pub fn new(data_seed: u64) -> Self {
         let words = (VALUE_BYTES_MAX + FILLER_OFFSETS).div_ceil(8) as u64;
-        let filler = (0..words).flat_map(|word| mix(data_seed ^ word).to_le_bytes()).collect();
+        let filler = (0..words)
+            .flat_map(|word| mix(data_seed ^ word).to_le_bytes())
+            .collect();
         Self { data_seed, filler }
     }
 
@@ -127,7 +129,9 @@ impl FromStr for ValueSizes {
     fn from_str(text: &str) -> Result<Self, String> {
         let size = |text: &str| match text.trim().parse() {
             Ok(bytes) if (1..=VALUE_BYTES_MAX as u32).contains(&bytes) => Ok(bytes),
-            _ => Err(format!("`{text}` is not a value size from 1 to {VALUE_BYTES_MAX} bytes")),
+            _ => Err(format!(
+                "`{text}` is not a value size from 1 to {VALUE_BYTES_MAX} bytes"
+            )),
         };
         if let Some((from, to)) = text.split_once('-') {
             let (from, to) = (size(from)?, size(to)?);
@@ -160,7 +164,11 @@ impl fmt::Display for ValueSizes {
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
+    bytes
+        .get(at..at + 8)?
+        .try_into()
+        .ok()
+        .map(u64::from_le_bytes)
 }
 
 const HEADER_BYTES: usize = 24;
@@ -197,7 +205,11 @@ mod tests {
             for at in 0..bytes {
                 let mut bad = good.clone();
                 bad[at] ^= 1;
-                assert_eq!(payloads.verify(7, &bad), Err(Wrong::Damaged), "{bytes} {at}");
+                assert_eq!(
+                    payloads.verify(7, &bad),
+                    Err(Wrong::Damaged),
+                    "{bytes} {at}"
+                );
             }
         }
     }
@@ -213,7 +225,10 @@ mod tests {
         assert_eq!(payloads.verify(7, &ours[..99]), Err(Wrong::Damaged));
         assert_eq!(payloads.verify(7, &[]), Err(Wrong::Damaged));
         assert_eq!(Payloads::new(2).verify(7, &ours), Err(Wrong::Damaged));
-        assert_eq!(payloads.verify(7, &value(&payloads, 8, 1, 10)), Err(Wrong::Damaged));
+        assert_eq!(
+            payloads.verify(7, &value(&payloads, 8, 1, 10)),
+            Err(Wrong::Damaged)
+        );
     }
 
     #[test]

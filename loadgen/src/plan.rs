@@ -159,6 +159,7 @@ impl Plan {
     /// The share of thread `thread` in the number of requests.
     pub(crate) fn requests_of(&self, thread: u32) -> Option<u64> {
         let (threads, thread) = (u64::from(self.threads), u64::from(thread));
-        self.requests.map(|all| all / threads + u64::from(thread < all % threads))
+        self.requests
+            .map(|all| all / threads + u64::from(thread < all % threads))
     }
 }

@@ -42,20 +42,32 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     };
     match share {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err(format!("`{text}` is not a share from 0 to 1 (or 0% to 100%)")),
+        _ => Err(format!(
+            "`{text}` is not a share from 0 to 1 (or 0% to 100%)"
+        )),
     }
 }
 
 /// A length of time: `us`, `ms`, `s`, `m` or `h`; plain numbers are seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let units = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    let unit = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
+    let units = [
+        ("us", 1e-6),
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+        ("h", 3600.0),
+    ];
+    let unit = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
     let (digits, factor) = unit.unwrap_or((text, 1.0));
     match digits.trim().parse::<f64>() {
         Ok(number) if (0.0..=1e9).contains(&(number * factor)) => {
             Ok(Duration::from_secs_f64(number * factor))
         }
-        _ => Err(format!("`{text}` is not a length of time such as 10s, 250ms or 5m")),
+        _ => Err(format!(
+            "`{text}` is not a length of time such as 10s, 250ms or 5m"
+        )),
     }
 }
 

@@ -98,7 +98,11 @@ pub(crate) struct HopTable {
 
 impl Default for HopTable {
     fn default() -> Self {
-        Self { rpcs: Box::new([0; 256]), cached: 0, dead_met: 0 }
+        Self {
+            rpcs: Box::new([0; 256]),
+            cached: 0,
+            dead_met: 0,
+        }
     }
 }
 
@@ -140,16 +144,26 @@ impl Interval {
     /// Adds another interval to this one.
     pub(crate) fn merge(&mut self, other: &Self) {
         let pairs = self.latency.iter_mut().zip(&other.latency);
-        let more = [(&mut self.service, &other.service), (&mut self.lag, &other.lag)];
+        let more = [
+            (&mut self.service, &other.service),
+            (&mut self.lag, &other.lag),
+        ];
         for (mine, theirs) in pairs.chain(more) {
-            mine.add(theirs).expect("all histograms have the same bounds");
+            mine.add(theirs)
+                .expect("all histograms have the same bounds");
         }
         for (mine, theirs) in self.hops.iter_mut().zip(&other.hops) {
-            mine.rpcs.iter_mut().zip(theirs.rpcs.iter()).for_each(|(a, b)| *a += b);
+            mine.rpcs
+                .iter_mut()
+                .zip(theirs.rpcs.iter())
+                .for_each(|(a, b)| *a += b);
             mine.cached += theirs.cached;
             mine.dead_met += theirs.dead_met;
         }
-        self.errors.iter_mut().zip(&other.errors).for_each(|(a, b)| *a += b);
+        self.errors
+            .iter_mut()
+            .zip(&other.errors)
+            .for_each(|(a, b)| *a += b);
         for (mine, theirs) in self.examples.iter_mut().zip(&other.examples) {
             if theirs.is_some() {
                 mine.clone_from(theirs);
@@ -162,7 +176,8 @@ impl Interval {
     pub(crate) fn latency_all(&self) -> Histogram<u64> {
         let mut all = histogram();
         for latency in &self.latency {
-            all.add(latency).expect("all histograms have the same bounds");
+            all.add(latency)
+                .expect("all histograms have the same bounds");
         }
         all
     }
@@ -201,7 +216,13 @@ pub(crate) struct Recorder {
 impl Recorder {
     pub(crate) fn new(sink: Sender<Box<Interval>>, with_lag: bool) -> Self {
         let current = Box::new(Interval::new(0));
-        Self { current, begin_ns: None, intervals_max: None, with_lag, sink }
+        Self {
+            current,
+            begin_ns: None,
+            intervals_max: None,
+            with_lag,
+            sink,
+        }
     }
 
     /// The measured part begins, and lasts `intervals_max` seconds when that is known. Wrong and
@@ -209,7 +230,11 @@ impl Recorder {
     pub(crate) fn begin(&mut self, begin_ns: u64, intervals_max: Option<u64>) {
         let Counts { wrong, lost, .. } = self.current.counts;
         *self.current = Interval::new(0);
-        self.current.counts = Counts { wrong, lost, ..Counts::default() };
+        self.current.counts = Counts {
+            wrong,
+            lost,
+            ..Counts::default()
+        };
         self.begin_ns = Some(begin_ns);
         self.intervals_max = intervals_max;
     }
@@ -244,7 +269,9 @@ impl Recorder {
         interval.counts.completed += 1;
         let latency = now_ns.saturating_sub(pending.intended_ns);
         interval.latency[pending.request.kind.index()].saturating_record(latency);
-        interval.service.saturating_record(now_ns.saturating_sub(pending.sent_ns));
+        interval
+            .service
+            .saturating_record(now_ns.saturating_sub(pending.sent_ns));
         if self.with_lag {
             let lag = pending.sent_ns.saturating_sub(pending.intended_ns);
             interval.lag.saturating_record(lag);
@@ -257,14 +284,15 @@ impl Recorder {
         }
     }
 
-    /// A connection could not be opened, or ended before its time.
-    pub(crate) fn disconnected(&mut self, fault: &Fault, example: String) {
+    /// A connection could not be opened, or (`was_up`) ended before its time: then the requests
+    /// that were under way are the errors, and this only says why.
+    pub(crate) fn disconnected(&mut self, fault: &Fault, was_up: bool, example: String) {
         let kind = match fault {
             Fault::Violation(_) => ErrorKind::Violation,
-            Fault::Closed => ErrorKind::Broken,
-            Fault::Io(_) | Fault::Link(_) => ErrorKind::Connect,
+            Fault::Closed | Fault::Io(_) | Fault::Link(_) if was_up => ErrorKind::Broken,
+            Fault::Closed | Fault::Io(_) | Fault::Link(_) => ErrorKind::Connect,
         };
-        self.current.errors[kind as usize] += 1;
+        self.current.errors[kind as usize] += u64::from(kind != ErrorKind::Broken);
         self.current.examples[kind as usize] = Some(example);
     }
 
@@ -301,7 +329,12 @@ mod tests {
     use std::sync::mpsc;
 
     fn pending(intended_ns: u64, sent_ns: u64) -> Pending {
-        let request = Request { kind: Kind::Get, key: 0, sequence: 0, bytes: 0 };
+        let request = Request {
+            kind: Kind::Get,
+            key: 0,
+            sequence: 0,
+            bytes: 0,
+        };
         let mut pending = Pending::new(request, intended_ns, true);
         pending.sent_ns = sent_ns;
         pending
@@ -318,7 +351,10 @@ mod tests {
             recorder.answered(&pending(0, 10), second(number), None);
         }
         recorder.finish();
-        let got: Vec<_> = intervals.iter().map(|i| (i.index, i.counts.completed)).collect();
+        let got: Vec<_> = intervals
+            .iter()
+            .map(|i| (i.index, i.counts.completed))
+            .collect();
         assert_eq!(got, [(0, 1), (1, 0), (2, 2)]);
     }
 
@@ -327,7 +363,11 @@ mod tests {
         let (sink, intervals) = mpsc::channel();
         let mut recorder = Recorder::new(sink, true);
         recorder.begin(0, None);
-        let route = Route { rpcs: 2, timeouts: 1, cached: true };
+        let route = Route {
+            rpcs: 2,
+            timeouts: 1,
+            cached: true,
+        };
         recorder.answered(&pending(1_000, 51_000), 61_000, Some(route));
         recorder.finish();
         let interval = intervals.recv().unwrap();

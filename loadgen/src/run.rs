@@ -92,7 +92,11 @@ fn run_with<D: Dialect>(
 ) -> Result<Outcome, RunError> {
     let setup = D::prepare(plan, data)?;
     // A folder that cannot be written is better known before the run than after it.
-    let out = plan.out.as_deref().map(|dir| make_dir(dir).map(|()| dir)).transpose()?;
+    let out = plan
+        .out
+        .as_deref()
+        .map(|dir| make_dir(dir).map(|()| dir))
+        .transpose()?;
     let clock = Clock::start();
     let mut progress = Progress::new(plan);
     let (to_intervals, intervals) = mpsc::channel();
@@ -112,7 +116,12 @@ fn run_with<D: Dialect>(
             interrupt: interrupt.clone(),
         };
         starts.push(start);
-        threads.push(spawn(thread, worker, D::Setup::clone(&setup), Worker::run::<D>)?);
+        threads.push(spawn(
+            thread,
+            worker,
+            D::Setup::clone(&setup),
+            Worker::run::<D>,
+        )?);
     }
     drop((to_intervals, to_reports));
     let ready = await_ready(&reports, plan.threads, &mut progress);
@@ -151,7 +160,9 @@ fn spawn<S: Send + 'static>(
 }
 
 fn join(thread: JoinHandle<Option<Finding>>) -> Option<Finding> {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Waits until every thread is ready, or one has failed.
@@ -185,8 +196,12 @@ fn follow(
     loop {
         match intervals.recv_timeout(LIVE_TICK) {
             Ok(interval) => {
-                let merged = timeline.add(interval).map_err(|error| output(out, HLOG_FILE, error));
-                merged?.into_iter().for_each(|second| progress.second(&second));
+                let merged = timeline
+                    .add(interval)
+                    .map_err(|error| output(out, HLOG_FILE, error));
+                merged?
+                    .into_iter()
+                    .for_each(|second| progress.second(&second));
             }
             Err(RecvTimeoutError::Timeout) => progress.tick(),
             Err(RecvTimeoutError::Disconnected) => return Ok(timeline),
@@ -201,11 +216,23 @@ fn conclude(
     started: SystemTime,
     out: Option<&Path>,
 ) -> Result<Outcome, RunError> {
-    let wall = findings.iter().map(|finding| finding.wall).max().unwrap_or_default();
-    let (totals, intervals) =
-        timeline.finish(wall).map_err(|error| output(out, HLOG_FILE, error))?;
+    let wall = findings
+        .iter()
+        .map(|finding| finding.wall)
+        .max()
+        .unwrap_or_default();
+    let (totals, intervals) = timeline
+        .finish(wall)
+        .map_err(|error| output(out, HLOG_FILE, error))?;
     let latency = totals.latency_all();
-    let digest = Digest { plan, totals: &totals, latency: &latency, intervals, findings, started };
+    let digest = Digest {
+        plan,
+        totals: &totals,
+        latency: &latency,
+        intervals,
+        findings,
+        started,
+    };
     let summary = digest.summary();
     if let Some(dir) = out {
         let text = hgrm::render(&latency, HGRM_UNIT_NS);
@@ -226,11 +253,17 @@ fn begin_log(dir: &Path, started: SystemTime) -> Result<HistogramLog<Box<dyn Wri
 
 fn make_dir(dir: &Path) -> Result<(), RunError> {
     let made = fs::create_dir_all(dir);
-    made.map_err(|error| RunError::Output { path: dir.to_owned(), error })
+    made.map_err(|error| RunError::Output {
+        path: dir.to_owned(),
+        error,
+    })
 }
 
 fn output(dir: Option<&Path>, file: &str, error: io::Error) -> RunError {
-    RunError::Output { path: dir.unwrap_or(Path::new("")).join(file), error }
+    RunError::Output {
+        path: dir.unwrap_or(Path::new("")).join(file),
+        error,
+    }
 }
 
 /// Between the last thread being ready and the begin of the warm-up.
@@ -241,3 +274,6 @@ const LIVE_TICK: Duration = Duration::from_millis(250);
 
 /// The percentile file is in microseconds.
 const HGRM_UNIT_NS: f64 = 1_000.0;
+
+#[cfg(test)]
+mod tests;

@@ -80,8 +80,12 @@ mod tests {
 
     #[test]
     fn constant_arrivals_of_threads_interleave() {
-        let first: Vec<_> = Schedule::new(Arrivals::Constant, 1e6, 1, 0, 2).take(3).collect();
-        let second: Vec<_> = Schedule::new(Arrivals::Constant, 1e6, 1, 1, 2).take(3).collect();
+        let first: Vec<_> = Schedule::new(Arrivals::Constant, 1e6, 1, 0, 2)
+            .take(3)
+            .collect();
+        let second: Vec<_> = Schedule::new(Arrivals::Constant, 1e6, 1, 1, 2)
+            .take(3)
+            .collect();
         assert_eq!(first, [0, 2_000, 4_000]);
         assert_eq!(second, [1_000, 3_000, 5_000]);
     }
@@ -90,7 +94,11 @@ mod tests {
     fn poisson_arrivals_follow_from_the_seed_and_keep_the_rate() {
         let schedule = |seed| Schedule::new(Arrivals::Poisson, 10_000.0, seed, 0, 1);
         let first: Vec<_> = schedule(7).take(100_000).collect();
-        assert!(first.iter().eq(schedule(7).take(100_000).collect::<Vec<_>>().iter()));
+        assert!(
+            first
+                .iter()
+                .eq(schedule(7).take(100_000).collect::<Vec<_>>().iter())
+        );
         assert_ne!(first[0], schedule(8).next().unwrap());
         assert!(first.is_sorted());
         let rate = 100_000.0 / (first[99_999] as f64 / 1e9);
@@ -99,8 +107,13 @@ mod tests {
 
     #[test]
     fn poisson_gaps_vary_as_much_as_they_last() {
-        let at: Vec<_> = Schedule::new(Arrivals::Poisson, 1e6, 3, 0, 1).take(100_001).collect();
-        let gaps: Vec<_> = at.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        let at: Vec<_> = Schedule::new(Arrivals::Poisson, 1e6, 3, 0, 1)
+            .take(100_001)
+            .collect();
+        let gaps: Vec<_> = at
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]) as f64)
+            .collect();
         let mean = gaps.iter().sum::<f64>() / 1e5;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / 1e5;
         assert!((variance.sqrt() / mean - 1.0).abs() < 0.02);

@@ -93,12 +93,20 @@ impl Source {
             Phase::Preload(preload) => {
                 let key = preload.again.pop().or_else(|| preload.advance())?;
                 let request = self.workload.put(key);
-                Some(Due { request, intended_ns: now_ns, measured: false })
+                Some(Due {
+                    request,
+                    intended_ns: now_ns,
+                    measured: false,
+                })
             }
             Phase::Closed(span) => {
                 let measured = span.take(now_ns)?;
                 let request = self.workload.draw();
-                Some(Due { request, intended_ns: now_ns, measured })
+                Some(Due {
+                    request,
+                    intended_ns: now_ns,
+                    measured,
+                })
             }
             Phase::Open(_) => self.backlog.pop_front(),
         }
@@ -178,10 +186,20 @@ impl Source {
         let measured = span.take(at_ns)?;
         let request = self.workload.draw();
         if self.backlog.len() >= BACKLOG_MAX || now_ns >= span.end_ns {
-            return Some(Arrival { measured, kept: false });
+            return Some(Arrival {
+                measured,
+                kept: false,
+            });
         }
-        self.backlog.push_back(Due { request, intended_ns: at_ns, measured });
-        Some(Arrival { measured, kept: true })
+        self.backlog.push_back(Due {
+            request,
+            intended_ns: at_ns,
+            measured,
+        });
+        Some(Arrival {
+            measured,
+            kept: true,
+        })
     }
 }
 
@@ -215,19 +233,33 @@ mod tests {
 
     #[test]
     fn a_span_ends_by_time_or_by_number() {
-        let mut span = Span { begin_ns: 10, end_ns: 20, left: Some(1) };
+        let mut span = Span {
+            begin_ns: 10,
+            end_ns: 20,
+            left: Some(1),
+        };
         assert_eq!(span.take(5), Some(false));
         assert_eq!(span.take(10), Some(true));
         assert_eq!(span.take(11), None);
-        let mut span = Span { begin_ns: 10, end_ns: 20, left: None };
+        let mut span = Span {
+            begin_ns: 10,
+            end_ns: 20,
+            left: None,
+        };
         assert_eq!((span.take(19), span.take(20)), (Some(true), None));
     }
 
     #[test]
     fn the_preload_deals_every_key_to_one_thread() {
         let of_thread = |thread| {
-            let mut preload =
-                Preload { next: thread, step: 3, end: 8, again: vec![], stored: 0, failures: 0 };
+            let mut preload = Preload {
+                next: thread,
+                step: 3,
+                end: 8,
+                again: vec![],
+                stored: 0,
+                failures: 0,
+            };
             std::iter::from_fn(move || preload.advance()).collect::<Vec<_>>()
         };
         assert_eq!(of_thread(0), [0, 3, 6]);

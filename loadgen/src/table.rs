@@ -52,7 +52,9 @@ impl Page {
             load.threads,
             load.seed,
         );
-        let zipf = load.zipf_theta.map_or(String::new(), |theta| format!(" {theta}"));
+        let zipf = load
+            .zipf_theta
+            .map_or(String::new(), |theta| format!(" {theta}"));
         if summary.protocol != "echo" {
             line!(
                 self,
@@ -186,7 +188,10 @@ impl Page {
             counts.unsent,
         );
         for error in &summary.errors {
-            let example = error.example.as_ref().map_or(String::new(), |text| format!(" ({text})"));
+            let example = error
+                .example
+                .as_ref()
+                .map_or(String::new(), |text| format!(" ({text})"));
             line!(self, "  {} {}{example}", error.count, error.kind);
         }
         let generator = &summary.generator;
@@ -218,7 +223,11 @@ fn bars(latency: &Histogram<u64>) -> Vec<Bar> {
     for to_ns in edges() {
         if to_ns > latency.min() || latency.max() < to_ns {
             let count = latency.count_between(from_ns, to_ns - 1);
-            bars.push(Bar { from_ns, to_ns, count });
+            bars.push(Bar {
+                from_ns,
+                to_ns,
+                count,
+            });
         }
         from_ns = to_ns;
         if from_ns > latency.max() {
@@ -302,7 +311,10 @@ mod tests {
         }
         let bars = bars(&latency);
         assert_eq!(bars.iter().map(|bar| bar.count).sum::<u64>(), 6);
-        assert_eq!((bars[0].from_ns, bars[0].to_ns, bars[0].count), (20_000, 50_000, 1));
+        assert_eq!(
+            (bars[0].from_ns, bars[0].to_ns, bars[0].count),
+            (20_000, 50_000, 1)
+        );
         assert_eq!(bars.last().unwrap().to_ns, 5_000_000);
     }
 
@@ -310,7 +322,10 @@ mod tests {
     fn the_page_shows_figures_hops_and_faults() {
         let mut latency = Histogram::new(3).unwrap();
         latency.record(60_000).unwrap();
-        let mut summary = Summary { latency: Percentiles::of(&latency), ..Summary::default() };
+        let mut summary = Summary {
+            latency: Percentiles::of(&latency),
+            ..Summary::default()
+        };
         summary.hops.push(Hops {
             way: "requests".to_owned(),
             rpcs: vec![HopCount { hops: 1, count: 1 }],
@@ -318,12 +333,25 @@ mod tests {
             ..Hops::default()
         });
         let example = Some("refused".to_owned());
-        summary.errors.push(ErrorCount { kind: "connect".to_owned(), count: 2, example });
+        summary.errors.push(ErrorCount {
+            kind: "connect".to_owned(),
+            count: 2,
+            example,
+        });
         summary.bottleneck.reasons.push("too slow".to_owned());
         let page = render(&summary, &latency);
-        for text in ["60.0", "50 us .. 100 us", "1 rpcs", "2 connect (refused)", "BOTTLENECK"] {
+        for text in [
+            "60.0",
+            "50 us .. 100 us",
+            "1 rpcs",
+            "2 connect (refused)",
+            "BOTTLENECK",
+        ] {
             assert!(page.contains(text), "{text} is missing in {page}");
         }
-        assert!(page.lines().all(|line| line.chars().count() <= 110), "{page}");
+        assert!(
+            page.lines().all(|line| line.chars().count() <= 110),
+            "{page}"
+        );
     }
 }

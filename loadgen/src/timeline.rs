@@ -61,7 +61,10 @@ impl Timeline {
         }
         if let Some(last) = self.last.take() {
             let start = Duration::from_nanos(last.index * INTERVAL_NS);
-            self.close(&last, wall.saturating_sub(start).max(Duration::from_millis(1)))?;
+            self.close(
+                &last,
+                wall.saturating_sub(start).max(Duration::from_millis(1)),
+            )?;
         }
         if let Some(log) = self.log.take() {
             log.finish()?;

@@ -76,7 +76,10 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(by_id: bool) -> Self {
-        Self { by_id, ..Self::default() }
+        Self {
+            by_id,
+            ..Self::default()
+        }
     }
 
     /// Requests waiting for their answers.
@@ -130,7 +133,10 @@ impl Window {
         let Some(index) = id.checked_sub(self.base) else {
             return Match::Late;
         };
-        let Some(slot) = usize::try_from(index).ok().and_then(|i| self.slots.get_mut(i)) else {
+        let Some(slot) = usize::try_from(index)
+            .ok()
+            .and_then(|i| self.slots.get_mut(i))
+        else {
             return Match::Nobody;
         };
         let found = match slot.state {
@@ -165,7 +171,10 @@ impl Window {
 
     /// Forgets everything, since the connection is gone; calls `each` for what was waiting.
     pub(crate) fn abandon(&mut self, mut each: impl FnMut(&Pending)) {
-        self.slots.iter().filter(|pending| pending.state == State::Waiting).for_each(&mut each);
+        self.slots
+            .iter()
+            .filter(|pending| pending.state == State::Waiting)
+            .for_each(&mut each);
         *self = Self::new(self.by_id);
     }
 
@@ -188,7 +197,12 @@ mod tests {
     use crate::workload::Kind;
 
     fn pending(key: u64) -> Pending {
-        let request = Request { kind: Kind::Get, key, sequence: 0, bytes: 0 };
+        let request = Request {
+            kind: Kind::Get,
+            key,
+            sequence: 0,
+            bytes: 0,
+        };
         Pending::new(request, key * 10, true)
     }
 
@@ -227,7 +241,10 @@ mod tests {
         window.set_answered(true);
         let mut with_it = Vec::new();
         let found = window.complete_next(|pending| with_it.push(pending.request.key));
-        assert_eq!((with_it, key(found), window.live()), (vec![0, 1], Some(2), 0));
+        assert_eq!(
+            (with_it, key(found), window.live()),
+            (vec![0, 1], Some(2), 0)
+        );
     }
 
     #[test]

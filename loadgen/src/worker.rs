@@ -113,7 +113,10 @@ impl Worker {
         for connection in &connections {
             tasks.push(tokio_uring::spawn(connection.clone().keep(lane.clone())));
         }
-        tasks.push(tokio_uring::spawn(sweep(lane.clone(), self.interrupt.clone())));
+        tasks.push(tokio_uring::spawn(sweep(
+            lane.clone(),
+            self.interrupt.clone(),
+        )));
         let finding = self.take_part(&lane).await;
         lane.halted.set(true);
         lane.closing.set(true);
@@ -145,12 +148,17 @@ impl Worker {
     async fn preload<D: Dialect>(&self, lane: &Lane<D>) -> Result<(), RunError> {
         let (keys, step) = (self.plan.data.keys, u64::from(self.plan.threads));
         let share = keys.saturating_sub(u64::from(self.thread)).div_ceil(step);
-        lane.source.borrow_mut().begin_preload(&self.plan, self.thread);
+        lane.source
+            .borrow_mut()
+            .begin_preload(&self.plan, self.thread);
         fill_all(lane);
         let mut seen = (0, lane.clock.now_ns());
         loop {
             let (stored, failures) = lane.source.borrow().preload_progress();
-            let _ = self.reports.send(Report::Preloaded { thread: self.thread, stored });
+            let _ = self.reports.send(Report::Preloaded {
+                thread: self.thread,
+                stored,
+            });
             if stored >= share {
                 lane.source.borrow_mut().end();
                 return Ok(());
@@ -164,7 +172,11 @@ impl Worker {
             }
             let stalled = now_ns - seen.1 > PRELOAD_STALL_MAX.as_nanos() as u64;
             if stalled || failures > share.max(PRELOAD_FAILURES_MIN) {
-                return Err(RunError::Preload { stored, keys: share, failures });
+                return Err(RunError::Preload {
+                    stored,
+                    keys: share,
+                    failures,
+                });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -180,7 +192,9 @@ async fn await_connections<D: Dialect>(lane: &Lane<D>) -> Result<(), RunError> {
         return Ok(());
     }
     let why = lane.recorder.borrow().last_disconnect();
-    Err(RunError::Unreachable(why.unwrap_or_else(|| "no target answers".to_owned())))
+    Err(RunError::Unreachable(
+        why.unwrap_or_else(|| "no target answers".to_owned()),
+    ))
 }
 
 async fn measure<D: Dialect>(
@@ -190,17 +204,35 @@ async fn measure<D: Dialect>(
 ) -> Result<Finding, RunError> {
     let plan = &lane.plan;
     let begin_ns = start_ns + plan.warmup.as_nanos() as u64;
-    let end_ns = plan.duration.map_or(u64::MAX, |length| begin_ns + length.as_nanos() as u64);
-    let intervals = plan.duration.map(|length| length.as_nanos().div_ceil(INTERVAL_NS.into()));
+    let end_ns = plan
+        .duration
+        .map_or(u64::MAX, |length| begin_ns + length.as_nanos() as u64);
+    let intervals = plan
+        .duration
+        .map(|length| length.as_nanos().div_ceil(INTERVAL_NS.into()));
     sleep_until(lane, start_ns).await;
-    let span = Span { begin_ns, end_ns, left: plan.requests_of(thread) };
+    let span = Span {
+        begin_ns,
+        end_ns,
+        left: plan.requests_of(thread),
+    };
     lane.source.borrow_mut().begin_load(plan.load, span);
-    lane.recorder.borrow_mut().begin(begin_ns, intervals.map(|count| count as u64));
+    lane.recorder
+        .borrow_mut()
+        .begin(begin_ns, intervals.map(|count| count as u64));
     let dispatcher = match plan.load {
         Load::Closed => None,
-        Load::Open { rate_per_s, arrivals } => {
+        Load::Open {
+            rate_per_s,
+            arrivals,
+        } => {
             let schedule = Schedule::new(arrivals, rate_per_s, plan.seed, thread, plan.threads);
-            Some(tokio_uring::spawn(dispatch(lane.clone(), schedule, start_ns, end_ns)))
+            Some(tokio_uring::spawn(dispatch(
+                lane.clone(),
+                schedule,
+                start_ns,
+                end_ns,
+            )))
         }
     };
     fill_all(lane);
@@ -212,14 +244,22 @@ async fn measure<D: Dialect>(
     let cpu = CpuTime::of_thread().since(&cpu_before);
     let spun = Duration::from_nanos(lane.spun_ns.get());
     if let Some(dispatcher) = dispatcher {
-        dispatcher.await.map_err(io::Error::from).flatten().map_err(RunError::Runtime)?;
+        dispatcher
+            .await
+            .map_err(io::Error::from)
+            .flatten()
+            .map_err(RunError::Runtime)?;
     }
     let unsent = lane.source.borrow_mut().end();
     lane.recorder.borrow_mut().counts().unsent += unsent;
     pause_until(plan.deadline + SWEEP * 5, || under_way(lane) == 0).await;
     // A run of a given number of requests is as long as its answers took.
     let by_number = plan.requests.is_some() && ended_ns < end_ns && !lane.halted.get();
-    let until_ns = if by_number { lane.last_answer_ns.get() } else { ended_ns };
+    let until_ns = if by_number {
+        lane.last_answer_ns.get()
+    } else {
+        ended_ns
+    };
     let wall = Duration::from_nanos(until_ns.saturating_sub(begin_ns).max(1));
     Ok(Finding { cpu, spun, wall })
 }
@@ -257,11 +297,18 @@ async fn sweep<D: Dialect>(lane: Rc<Lane<D>>, interrupt: Arc<AtomicBool>) {
 
 fn fill_all<D: Dialect>(lane: &Lane<D>) {
     let now_ns = lane.clock.now_ns();
-    lane.connections.borrow().iter().for_each(|connection| connection.fill(lane, now_ns));
+    lane.connections
+        .borrow()
+        .iter()
+        .for_each(|connection| connection.fill(lane, now_ns));
 }
 
 fn under_way<D: Dialect>(lane: &Lane<D>) -> usize {
-    lane.connections.borrow().iter().map(|connection| connection.under_way()).sum()
+    lane.connections
+        .borrow()
+        .iter()
+        .map(|connection| connection.under_way())
+        .sum()
 }
 
 async fn sleep_until<D: Dialect>(lane: &Lane<D>, at_ns: u64) {
@@ -284,7 +331,11 @@ async fn pause_until(limit: Duration, condition: impl Fn() -> bool) {
 fn runtime() -> io::Result<tokio_uring::Runtime> {
     let mut ring = tokio_uring::uring_builder();
     ring.setup_coop_taskrun().setup_single_issuer();
-    tokio_uring::Runtime::new(tokio_uring::builder().entries(RING_ENTRIES).uring_builder(&ring))
+    tokio_uring::Runtime::new(
+        tokio_uring::builder()
+            .entries(RING_ENTRIES)
+            .uring_builder(&ring),
+    )
 }
 
 const RING_ENTRIES: u32 = 256;

@@ -83,25 +83,45 @@ impl Workload {
     pub(crate) fn draw(&mut self) -> Request {
         self.sequence += 1;
         if let Some(bytes) = self.echo_bytes {
-            return Request { kind: Kind::Echo, key: 0, sequence: self.sequence, bytes };
+            return Request {
+                kind: Kind::Echo,
+                key: 0,
+                sequence: self.sequence,
+                bytes,
+            };
         }
         let key = self.picker.draw(&mut self.rng);
         if happens(&mut self.rng, self.mix.lookup_ratio) {
             self.lookups += 1;
             let mode = self.mix.lookup_modes[self.lookups % self.mix.lookup_modes.len()];
-            return Request { kind: Kind::Lookup(mode), key, sequence: self.sequence, bytes: 0 };
+            return Request {
+                kind: Kind::Lookup(mode),
+                key,
+                sequence: self.sequence,
+                bytes: 0,
+            };
         }
         if happens(&mut self.rng, self.mix.put_ratio) {
             return self.put(key);
         }
-        Request { kind: Kind::Get, key, sequence: self.sequence, bytes: 0 }
+        Request {
+            kind: Kind::Get,
+            key,
+            sequence: self.sequence,
+            bytes: 0,
+        }
     }
 
     /// A write of `key`, as the preload needs it.
     pub(crate) fn put(&mut self, key: u64) -> Request {
         self.sequence += 1;
         let bytes = self.sizes.draw(&mut self.rng);
-        Request { kind: Kind::Put, key, sequence: self.sequence, bytes }
+        Request {
+            kind: Kind::Put,
+            key,
+            sequence: self.sequence,
+            bytes,
+        }
     }
 }
 
