@@ -80,7 +80,9 @@ impl Revision {
 }
 
 fn cpu_model(cpuinfo: &str) -> Option<String> {
-    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    let line = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))?;
     let (_, model) = line.split_once(':')?;
     Some(model.trim().to_owned())
 }
@@ -102,7 +104,10 @@ mod tests {
     fn proc_files_are_read() {
         let cpuinfo = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t: fpu\n";
         assert_eq!(cpu_model(cpuinfo).unwrap(), "Some CPU @ 2 GHz");
-        assert_eq!(memory_kib("MemTotal:  2048 kB\nMemFree: 1 kB\n"), Some(2048));
+        assert_eq!(
+            memory_kib("MemTotal:  2048 kB\nMemFree: 1 kB\n"),
+            Some(2048)
+        );
         assert_eq!(cpu_model("flags : fpu"), None);
     }
 

@@ -79,7 +79,12 @@ pub fn run(work: Work) -> io::Result<Outcome> {
 }
 
 /// Keeps `depth` frames under way on one connection until `end`, then drains it.
-async fn ask(mut stream: TcpStream, frames: Rc<Vec<u8>>, work: Work, end: Instant) -> io::Result<u64> {
+async fn ask(
+    mut stream: TcpStream,
+    frames: Rc<Vec<u8>>,
+    work: Work,
+    end: Instant,
+) -> io::Result<u64> {
     let frame_bytes = work.frame_bytes as usize;
     let (mut completed, mut under_way, mut partial) = (0, 0, 0);
     let mut to_send = work.depth as usize;

@@ -259,12 +259,14 @@ impl Process {
 
     fn said(&self) -> String {
         let errors = fs::read_to_string(&self.stderr).unwrap_or_default();
-        tail(if errors.trim().is_empty() {
-            self.stdout()
-        } else {
-            errors
-        }
-        .as_str())
+        tail(
+            if errors.trim().is_empty() {
+                self.stdout()
+            } else {
+                errors
+            }
+            .as_str(),
+        )
     }
 }
 
@@ -373,7 +375,10 @@ mod tests {
         let mut child = shell.spawn(folder.path(), "child").unwrap();
         let error = child.wait_for("ready", LONG, |_| None::<()>).unwrap_err();
         let said = error.to_string();
-        assert!(said.contains("no such port") && said.contains('5'), "{said}");
+        assert!(
+            said.contains("no such port") && said.contains('5'),
+            "{said}"
+        );
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl Scenario {
     /// The subjects that take turns at `load`.
     pub fn subjects_of<'a>(&'a self, load: &'a Load) -> impl Iterator<Item = &'a Subject> {
         let all = load.subjects.is_empty();
-        let named = |subject: &&Subject| all || load.subjects.contains(&subject.name);
+        let named = move |subject: &&Subject| all || load.subjects.contains(&subject.name);
         self.subject.iter().filter(named)
     }
 
@@ -435,7 +435,10 @@ mod tests {
     fn wrong_keys_are_told_with_their_line() {
         let error = Scenario::parse(&format!("{SMALL}\nconections = 5\n")).unwrap_err();
         let said = error.to_string();
-        assert!(said.contains("conections") && said.contains("line"), "{said}");
+        assert!(
+            said.contains("conections") && said.contains("line"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -82,13 +82,7 @@ mod tests {
 
     #[test]
     fn a_miss_is_told_in_percent_of_the_bound() {
-        assert_eq!(
-            Bound::AtMost(2.0).judge(3.0).to_string(),
-            "missed by 50 %"
-        );
-        assert_eq!(
-            Bound::AtLeast(4.0).judge(3.0).to_string(),
-            "missed by 25 %"
-        );
+        assert_eq!(Bound::AtMost(2.0).judge(3.0).to_string(), "missed by 50 %");
+        assert_eq!(Bound::AtLeast(4.0).judge(3.0).to_string(), "missed by 25 %");
     }
 }
