@@ -8,10 +8,17 @@
 #![forbid(unsafe_code)]
 
 pub mod chord;
+pub mod codec;
+pub mod dht_api;
+pub mod frame;
 pub mod id;
+pub mod identity;
 pub mod key;
 pub mod limits;
+pub mod link;
 pub mod message;
 pub mod peer;
 pub mod time;
+pub mod tls;
 pub mod version;
+mod wire;

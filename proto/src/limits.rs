@@ -29,6 +29,14 @@ pub const REPLICATION_MAX: u8 = 16;
 /// Longest reason in bytes that a refusal or a failure carries.
 pub const REASON_BYTES_MAX: usize = 512;
 
+/// Most bytes of TLS that a side may send before its Hello is through: certificate chains included.
+pub const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest body of a Hello or Refuse in bytes.
+pub const HELLO_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(HELLO_BYTES_MAX > NODE_NAME_BYTES_MAX + RING_NAME_BYTES_MAX + 64);
+const _: () = assert!(HELLO_BYTES_MAX > REASON_BYTES_MAX + 64);
 const _: () = assert!(FRAME_BODY_BYTES_MAX > VALUE_BYTES_MAX + 1024);
 const _: () = assert!(PEERS_IN_MESSAGE_MAX > SUCCESSORS_MAX + 1);
 const _: () = assert!(FRAME_BODY_BYTES_MAX > PEERS_IN_MESSAGE_MAX * (NODE_NAME_BYTES_MAX + 64));
