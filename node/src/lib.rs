@@ -1,3 +1,6 @@
 //! The Chordite node. `engine` decides and is pure; `runtime` carries out what it decides.
 
+pub mod ca;
+pub mod config;
 pub mod engine;
+pub mod exit;

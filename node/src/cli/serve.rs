@@ -1,0 +1,140 @@
+//! `chordite serve`: reads the configuration, then hands over to the node.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use node::config::{Config, Flag, keys};
+use node::exit::Exit;
+use rustix::process::{Pid, Signal};
+
+use super::failure::Failure;
+
+/// Run a node
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The configuration file (INI)
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Print every configuration key with its meaning, range and default, and exit
+    #[arg(long)]
+    help_config: bool,
+    /// Check configuration, key and certificates, and exit
+    #[arg(long)]
+    check: bool,
+    /// End together with this process, which must be the parent (`chordite dev` gives its own)
+    #[arg(long, value_name = "PID", hide = true)]
+    parent_pid: Option<i32>,
+}
+
+/// Settings on the command line, above those of file and environment.
+#[derive(Args, Debug, Default)]
+pub(crate) struct SettingArgs {
+    /// Set any configuration key; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Where the DHT API is listened for
+    #[arg(long, value_name = "ADDRESS")]
+    api_address: Option<String>,
+    /// Where peers are listened for
+    #[arg(long, value_name = "ADDRESS")]
+    p2p_address: Option<String>,
+    /// Where the admin HTTP server is listened for
+    #[arg(long, value_name = "ADDRESS")]
+    admin_address: Option<String>,
+    /// The node's name, HOST:PORT
+    #[arg(long, value_name = "NAME")]
+    advertise: Option<String>,
+    /// Members to join through, separated by commas
+    #[arg(long, value_name = "NAMES")]
+    bootstrapper: Option<String>,
+    /// Worker threads
+    #[arg(long, value_name = "N")]
+    shards: Option<String>,
+    /// The least important messages that are logged
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        if self.help_config {
+            let written = std::io::stdout().write_all(keys::reference().as_bytes());
+            return written
+                .map(|()| Exit::Ok)
+                .map_err(|error| Failure::output(&error));
+        }
+        if let Some(parent) = self.parent_pid {
+            end_with_parent(parent)?;
+        }
+        let config = load(self.config.as_deref(), &self.settings)?;
+        if self.check {
+            return Ok(Exit::Ok);
+        }
+        serve(config)
+    }
+}
+
+/// The configuration from all four layers.
+pub(crate) fn load(
+    file: Option<&std::path::Path>,
+    settings: &SettingArgs,
+) -> Result<Config, Failure> {
+    // Variables that are not Unicode cannot be ours, and `std::env::vars` panics on them.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Config::load(file, environment, &settings.flags()?)?)
+}
+
+impl SettingArgs {
+    fn flags(&self) -> Result<Vec<Flag>, Failure> {
+        let named = [
+            ("api_address", &self.api_address),
+            ("p2p_address", &self.p2p_address),
+            ("admin_address", &self.admin_address),
+            ("advertise", &self.advertise),
+            ("bootstrapper", &self.bootstrapper),
+            ("shards", &self.shards),
+            ("log_level", &self.log_level),
+        ];
+        let mut flags = parse_set(&self.set)?;
+        let given = named
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.as_deref()?)));
+        flags.extend(given.map(|(key, value)| Flag::named(key, value)));
+        Ok(flags)
+    }
+}
+
+/// The assignments of `--set`.
+pub(crate) fn parse_set(assignments: &[String]) -> Result<Vec<Flag>, Failure> {
+    let parse = |text: &String| {
+        Flag::set(text)
+            .ok_or_else(|| Failure::usage(format!("flag --set: `{text}` is not KEY=VALUE")))
+    };
+    assignments.iter().map(parse).collect()
+}
+
+/// Runs the node until it is told to end.
+fn serve(config: Config) -> Result<Exit, Failure> {
+    drop(config);
+    Err(Failure::new(
+        Exit::Bug,
+        "the runtime is not part of this build",
+    ))
+}
+
+/// Asks the kernel to kill this process when its parent ends. The parent may have ended before the
+/// kernel was asked, so it is compared afterwards.
+fn end_with_parent(parent: i32) -> Result<(), Failure> {
+    let asked = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    asked.map_err(|error| Failure::new(Exit::Bug, format!("cannot follow the parent: {error}")))?;
+    if rustix::process::getppid() == Pid::from_raw(parent) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--parent-pid {parent} is not the parent of this process"
+    )))
+}
