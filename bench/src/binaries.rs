@@ -68,9 +68,9 @@ pub enum BinariesError {
 
 fn build(folder: &Path) -> Result<(), ProcessError> {
     let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-    let mut build = Program::new(cargo).args(["build", "--quiet"]);
+    let mut build = Program::new(cargo).args(["build", "--quiet", "--bins"]);
     for package in ["chordite-node", "chordite-loadgen"] {
-        build = build.arg("-p").arg(package).arg("--bins");
+        build = build.arg("-p").arg(package);
     }
     build = build.args(profile(folder));
     if let Some(target) = folder.parent() {

@@ -68,11 +68,8 @@ impl Run {
         process.finish(self.length + self.warmup + SLACK)?;
         let summary = Summary::read(&folder.join(SUMMARY_FILE))?;
         let table = process.stdout();
-        drop(process);
         // The table is for the terminal, the files say the same.
-        for file in ["loadgen.out", "loadgen.err"] {
-            std::fs::remove_file(folder.join(file))?;
-        }
+        process.discard_output();
         Ok(Outcome {
             summary,
             table,

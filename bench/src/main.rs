@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -90,8 +91,18 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match carry_out(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {}", told(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(command: Command) -> Result<()> {
+    match command {
         Command::Smoke { out } => {
             let folder = smoke::run(out.as_deref(), own_command())?;
             println!("\nall values right; files are in {}", folder.display());
@@ -147,6 +158,18 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// An error and its causes, each said once: some errors quote their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.as_str() {
+            "" => cause,
+            text if text.contains(&cause) => said,
+            text => format!("{text}: {cause}"),
+        }
+    })
 }
 
 /// The command line as a person would repeat it.

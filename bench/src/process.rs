@@ -181,6 +181,13 @@ impl Process {
         fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
+    /// Removes the files of its output, once all that matters has been read from them.
+    pub fn discard_output(&self) {
+        // What cannot be removed is only left over.
+        let _ = fs::remove_file(&self.stdout);
+        let _ = fs::remove_file(&self.stderr);
+    }
+
     /// Waits until `probe` finds something in what the process has printed.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Processor time of the servers is read right before the generator starts and right after it has
 //! ended, so connecting and draining count as well: the same for every subject.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -108,7 +109,7 @@ impl Turns<'_> {
     }
 
     fn minimal(&self, running: &Running, load: &Load, folder: &Path) -> Result<Figures> {
-        std::fs::create_dir_all(folder)?;
+        fs::create_dir_all(folder)?;
         let (targets, _) = running.targets(load.protocol, load.through)?;
         let target = targets.first().context("no target")?;
         let before = running.cpu()?;
@@ -122,6 +123,8 @@ impl Turns<'_> {
         let mut process = program.spawn(folder, "minimal")?;
         process.finish(self.length() + SLACK)?;
         let outcome: minimal_client::Outcome = serde_json::from_str(&process.stdout())?;
+        process.discard_output();
+        fs::write(folder.join("minimal.json"), serde_json::to_vec(&outcome)?)?;
         let cpu = running.cpu()?.since(&before);
         let requests = outcome.completed as f64;
         Ok(Figures::from([
