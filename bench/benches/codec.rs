@@ -1,4 +1,5 @@
 //! Messages to frames and back: Get, Put and Value with 64 bytes and 1 KiB.
+//! Every message is checked to survive the way before it is timed.
 
 use std::hint::black_box;
 

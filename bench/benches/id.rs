@@ -1,4 +1,5 @@
 //! Arithmetic on the circle: what every hop of a lookup does a few times.
+//! The position of a key, one SHA-256, is what every request pays once.
 
 use std::hint::black_box;
 

@@ -1,4 +1,5 @@
 //! Waiting for a condition of another process: look, pause briefly, look again, give up in time.
+//! The only place that sleeps while it waits for something; a turn's length is slept elsewhere.
 
 use std::time::{Duration, Instant};
 

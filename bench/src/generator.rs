@@ -11,6 +11,7 @@ use std::time::Duration;
 use loadgen::report::{SUMMARY_FILE, Summary};
 
 use crate::process::{ProcessError, Program};
+use crate::scenario::Confirm;
 
 /// One run of the generator.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,6 +32,8 @@ pub struct Run {
     pub value_bytes: u32,
     /// Share of writes.
     pub puts: f64,
+    /// What a read after a write confirms.
+    pub confirm: Confirm,
     /// Share of owner lookups and how they are carried out.
     pub lookups: Option<(f64, String)>,
     /// Requests a second of an open loop; `None`: closed loop.
@@ -99,6 +102,13 @@ impl Run {
             ("--duration", format!("{}ms", self.length.as_millis())),
             ("--warmup", format!("{}ms", self.warmup.as_millis())),
         ];
+        if self.language == Language::Dht {
+            let confirm = match self.confirm {
+                Confirm::Turn => "turn",
+                Confirm::Each => "each",
+            };
+            flags.push(("--confirm", confirm.to_owned()));
+        }
         if let Some((share, mode)) = &self.lookups {
             flags.push(("--lookup-ratio", share.to_string()));
             flags.push(("--lookup-mode", mode.clone()));

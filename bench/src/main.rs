@@ -1,4 +1,5 @@
-//! The command line of the benchmark harness. Every command is one call into the library.
+//! The command line of the benchmark harness: parses arguments, prints pages, tells errors once.
+//! Every command is one call into the library.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,7 @@
 //! Results as pages for people: one result, or two side by side.
+//!
+//! Everything is Markdown that lines up in a terminal too; it computes nothing but the ratios of a
+//! comparison.
 
 use std::fmt::Write;
 

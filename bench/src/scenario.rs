@@ -1,5 +1,8 @@
 //! The schema of a scenario file (`bench/scenarios/*.toml`): subjects × loads × rounds, and goals.
 //!
+//! Parsing checks that every name stands for something; what a name means when it is carried out is
+//! `run`'s and `turn`'s business. All fields, with their defaults where they have one:
+//!
 //! ```toml
 //! name = "floor"                 # also names the folder of the result
 //! about = "One sentence."
@@ -31,6 +34,7 @@
 //! keys = 10000
 //! value_bytes = 64               # also the size of an echoed frame
 //! puts = 0.0                     # share of writes
+//! confirm = "turn"               # DHT API: a read confirms the writes sent at once; or `each` write
 //! lookups = 0.0                  # share of owner lookups (native)
 //! lookup_mode = "cached"         # `cached`, `recursive`, `iterative`
 //! rate = 1000.0                  # open loop at this rate; left out: closed loop
@@ -152,6 +156,9 @@ pub struct Load {
     /// Share of writes.
     #[serde(default)]
     pub puts: f64,
+    /// How writes over the DHT API, which have no answer, are confirmed.
+    #[serde(default)]
+    pub confirm: Confirm,
     /// Share of owner lookups.
     #[serde(default)]
     pub lookups: f64,
@@ -197,6 +204,17 @@ pub enum Protocol {
     Dht,
     /// The native API over mutual TLS.
     Native,
+}
+
+/// What a read after a write confirms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirm {
+    /// All writes sent at once: the read is a small part of the cost.
+    #[default]
+    Turn,
+    /// Every single write.
+    Each,
 }
 
 /// Which nodes of a ring are asked.

@@ -18,7 +18,7 @@ use crate::report;
 use crate::result::{self, ResultFile, Rounds, SCHEMA};
 use crate::ring::{Ring, RingOptions};
 use crate::run::kept;
-use crate::scenario::Cell;
+use crate::scenario::{Cell, Confirm};
 use crate::steps::Steps;
 use crate::usage::Cpu;
 
@@ -139,6 +139,7 @@ fn run_load(binaries: &Binaries, ring: &Ring, load: Load, folder: &Path) -> Resu
         keys: 2_000,
         value_bytes: 64,
         puts: 0.2,
+        confirm: Confirm::Each,
         lookups,
         rate: None,
         preload: true,

@@ -78,6 +78,7 @@ impl Turns<'_> {
             keys: load.keys,
             value_bytes: load.value_bytes,
             puts: load.puts,
+            confirm: load.confirm,
             lookups: (load.lookups > 0.0).then(|| (load.lookups, load.lookup_mode.clone())),
             rate,
             preload: false,
