@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput};
+use criterion::Criterion;
 use proto::codec;
 use proto::frame::Frame;
 use proto::key::Key;
@@ -51,7 +51,6 @@ fn both_ways(criterion: &mut Criterion, name: &str, message: &Message<'_>) {
     assert_eq!(decoded.as_ref(), Ok(message));
 
     let mut group = criterion.benchmark_group("codec");
-    group.throughput(Throughput::Bytes(encoded.len() as u64));
     let mut out = Vec::with_capacity(encoded.len());
     group.bench_function(format!("encode_{name}"), |bencher| {
         bencher.iter(|| {
