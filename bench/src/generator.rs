@@ -4,6 +4,7 @@
 //! is judged here: a wrong value, a lost key or an unanswered request is a failure of whatever asked
 //! for the run, not a figure.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,51 +82,67 @@ impl Run {
     }
 
     fn program(&self, loadgen: &Path, folder: &Path) -> Program {
-        let mut program = Program::new(loadgen).arg("run").on_core(self.core);
-        for target in &self.targets {
-            program = program.args(["--target", target]);
-        }
-        program = match &self.language {
-            Language::Echo => program.args(["--protocol", "echo"]),
-            Language::Dht => program.args(["--protocol", "dht"]),
-            Language::Native(identity) => program
-                .args(["--protocol", "native", "--identity"])
-                .arg(identity),
-        };
-        let mut flags = vec![
-            ("--connections", self.connections.to_string()),
-            ("--depth", self.depth.to_string()),
-            ("--threads", self.threads.to_string()),
-            ("--keys", self.keys.to_string()),
-            ("--value-bytes", self.value_bytes.to_string()),
-            ("--put-ratio", self.puts.to_string()),
-            ("--duration", format!("{}ms", self.length.as_millis())),
-            ("--warmup", format!("{}ms", self.warmup.as_millis())),
-        ];
-        if self.language == Language::Dht {
-            let confirm = match self.confirm {
-                Confirm::Turn => "turn",
-                Confirm::Each => "each",
-            };
-            flags.push(("--confirm", confirm.to_owned()));
-        }
-        if let Some((share, mode)) = &self.lookups {
-            flags.push(("--lookup-ratio", share.to_string()));
-            flags.push(("--lookup-mode", mode.clone()));
-        }
-        if let Some(rate) = self.rate {
-            flags.push(("--rate", rate.to_string()));
-        }
-        for (flag, value) in flags {
+        let mut program = Program::new(loadgen)
+            .arg("run")
+            .args(self.language_flags())
+            .on_core(self.core);
+        for (flag, value) in self.flags() {
             program = program.args([flag.to_owned(), value]);
-        }
-        if self.rate.is_none() {
-            program = program.arg("--closed");
         }
         if self.preload {
             program = program.arg("--preload");
         }
         program.arg("--out").arg(folder)
+    }
+
+    fn language_flags(&self) -> Vec<OsString> {
+        let mut flags = Vec::new();
+        for target in &self.targets {
+            let flag = match self.language {
+                Language::Native(_) => "--native",
+                Language::Echo | Language::Dht => "--target",
+            };
+            flags.extend([flag.into(), target.into()]);
+        }
+        match &self.language {
+            Language::Echo => {
+                let frame_bytes = self.value_bytes.to_string();
+                flags.extend(["--protocol".into(), "echo".into()]);
+                flags.extend(["--frame-bytes".into(), frame_bytes.into()]);
+            }
+            Language::Dht => {
+                let confirm = match self.confirm {
+                    Confirm::Turn => "turn",
+                    Confirm::Each => "each",
+                };
+                flags.extend(["--confirm".into(), confirm.into()]);
+            }
+            Language::Native(identity) => {
+                flags.extend(["--identity".into(), identity.into()]);
+            }
+        }
+        flags
+    }
+
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        let mut flags = vec![
+            ("--connections", self.connections.to_string()),
+            ("--depth", self.depth.to_string()),
+            ("--threads", self.threads.to_string()),
+            ("--keys", self.keys.to_string()),
+            ("--value-size", self.value_bytes.to_string()),
+            ("--puts", self.puts.to_string()),
+            ("--duration", format!("{}ms", self.length.as_millis())),
+            ("--warmup", format!("{}ms", self.warmup.as_millis())),
+        ];
+        if let Some((share, modes)) = &self.lookups {
+            flags.push(("--lookups", share.to_string()));
+            flags.push(("--lookup-modes", modes.clone()));
+        }
+        if let Some(rate) = self.rate {
+            flags.push(("--rate", rate.to_string()));
+        }
+        flags
     }
 }
 

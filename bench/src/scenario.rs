@@ -36,7 +36,7 @@
 //! puts = 0.0                     # share of writes
 //! confirm = "turn"               # DHT API: a read confirms the writes sent at once; or `each` write
 //! lookups = 0.0                  # share of owner lookups (native)
-//! lookup_mode = "cached"         # `cached`, `recursive`, `iterative`
+//! lookup_mode = "cached"         # `cached`, `recursive`, `iterative`, or several with commas
 //! rate = 1000.0                  # open loop at this rate; left out: closed loop
 //! half_of = "get-d16"            # open loop at half the rate this load reached in this round
 //!
