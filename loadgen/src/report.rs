@@ -122,7 +122,7 @@ pub struct Counts {
     pub intended: u64,
     /// Requests sent.
     pub sent: u64,
-    /// Requests answered, whatever the answer.
+    /// Requests answered with a result, "absent" included; what failed is among the errors.
     pub completed: u64,
     /// Values read and found to be what was written.
     pub verified: u64,
@@ -209,6 +209,9 @@ pub struct ErrorCount {
     pub kind: String,
     /// Requests (or connection attempts) that ended so.
     pub count: u64,
+    /// One of them in words, where there is more to say than its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
 }
 
 /// One second of the measured part.
@@ -233,15 +236,17 @@ pub struct IntervalStats {
 /// What the generator itself used in the measured part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// CPU seconds of its threads, user and system.
+    /// CPU seconds of its threads, user and system, spinning included.
     pub cpu_s: f64,
     /// The share of it spent in user mode.
     pub cpu_user_s: f64,
     /// The share of it spent in the kernel.
     pub cpu_sys_s: f64,
-    /// CPU microseconds for each answered request.
+    /// Seconds spent spinning because the next arrival was near and nothing else was to do.
+    pub spin_s: f64,
+    /// CPU microseconds for each answered request, spinning left out.
     pub cpu_per_request_us: f64,
-    /// CPU seconds over wall seconds and threads: 1 means no reserve.
+    /// CPU seconds without spinning over wall seconds, of the busiest thread: 1 means no reserve.
     pub busy: f64,
 }
 
