@@ -57,20 +57,19 @@ impl Header {
             return check_start(ours, bytes).map(|()| None);
         };
         check_start(ours, header)?;
-        let [.., k, l0, l1, l2, l3] = *header.first_chunk::<8>().unwrap_or(&[0; 8]);
-        let [.., f0, f1, z0, z1] = *header;
-        let [_, _, _, _, _, _, _, _, r @ .., _, _, _, _] = *header;
+        let [_, _, _, kind, l0, l1, l2, l3, request @ .., f0, f1, z0, z1] = *header;
         let body_len = u32::from_le_bytes([l0, l1, l2, l3]);
         if body_len as usize > FRAME_BODY_BYTES_MAX {
-            return Err(FrameError::TooLong { got: body_len });
+            let max = FRAME_BODY_BYTES_MAX;
+            return Err(FrameError::TooLong { got: body_len, max });
         }
         if [z0, z1] != [0, 0] {
             return Err(FrameError::Reserved);
         }
         Ok(Some(Self {
-            kind: k,
+            kind,
             flags: u16::from_le_bytes([f0, f1]),
-            request: RequestId(u64::from_le_bytes(r)),
+            request: RequestId(u64::from_le_bytes(request)),
             body_len,
         }))
     }
@@ -148,10 +147,12 @@ pub enum FrameError {
         theirs: u8,
     },
     /// A body above the limit.
-    #[error("the frame announces {got} bytes of body, above the limit of {FRAME_BODY_BYTES_MAX}")]
+    #[error("the frame announces {got} bytes of body, above the limit of {max}")]
     TooLong {
         /// The announced length.
         got: u32,
+        /// The limit in bytes.
+        max: usize,
     },
     /// The last two bytes of the header are not zero.
     #[error("the reserved bytes of the frame header are not zero")]
@@ -220,10 +221,10 @@ mod tests {
         assert_eq!(Header::parse(&[0x0d, 0xc4, 2]), Err(version));
         assert_eq!(refused(|bytes| bytes[2] = 2), version);
         assert_eq!(refused(|bytes| bytes[19] = 1), FrameError::Reserved);
-        let got = 0x7f01_0203;
+        let (got, max) = (0x7f01_0203, FRAME_BODY_BYTES_MAX);
         assert_eq!(
             refused(|bytes| bytes[7] = 0x7f),
-            FrameError::TooLong { got }
+            FrameError::TooLong { got, max }
         );
     }
 

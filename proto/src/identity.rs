@@ -1,14 +1,14 @@
 //! Who a certificate says its holder is.
 //!
-//! A certificate of the ring carries exactly one SAN URI, `chordite://RING/HOST:PORT` for a node and
-//! `chordite://RING/HOST:PORT?role=client` for a client, and HOST once more as a SAN of type DNS name
-//! or IP address, letter for letter (no wildcards). [`read`] trusts nothing: it may be given any
-//! bytes. That a CA of the ring has signed them is for `tls` to check.
+//! A certificate of the ring carries exactly one SAN URI, `chordite://RING/HOST:PORT` for a node
+//! and `chordite://RING/HOST:PORT?role=client` for a client, and HOST once more as a SAN of type
+//! DNS name or IP address, letter for letter (no wildcards). [`read`] trusts nothing: it may be
+//! given any bytes. That a CA of the ring has signed them is for `tls` to check.
 
 use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -57,6 +57,13 @@ pub fn read(cert_der: &[u8]) -> Result<CertIdentity, IdentityError> {
     })
 }
 
+/// Reads the identity from the first certificate of a PEM text: the holder's own, before those of
+/// intermediate authorities.
+pub fn read_pem(pem: &[u8]) -> Result<CertIdentity, IdentityError> {
+    let certs = certificates("certificate", pem)?;
+    read(certs.first().map_or(&[][..], |cert| cert))
+}
+
 /// What an operator wants to know of a certificate (`chordite doctor`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CertFacts {
@@ -76,9 +83,11 @@ pub struct CertFacts {
     pub hosts: Vec<String>,
     /// Whether it may sign others.
     pub is_ca: bool,
-    /// Whether its extended key usage lets its holder act as a TLS server; true without the extension.
+    /// Whether its extended key usage lets its holder act as a TLS server; true without the
+    /// extension.
     pub server_auth: bool,
-    /// Whether its extended key usage lets its holder act as a TLS client; true without the extension.
+    /// Whether its extended key usage lets its holder act as a TLS client; true without the
+    /// extension.
     pub client_auth: bool,
 }
 
@@ -192,12 +201,27 @@ pub(crate) fn certificates(
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let all = all.map_err(|error| IdentityError::Pem {
         what,
-        why: error.to_string(),
+        why: pem_reason(&error),
     })?;
     if all.is_empty() {
         return Err(IdentityError::Missing { what });
     }
     Ok(all)
+}
+
+/// What the PEM reader found wrong, in words: its own texts show bytes as numbers.
+pub(crate) fn pem_reason(error: &pem::Error) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("the END line of `{}` is missing", text(end_marker))
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            format!("the line `{}` is no proper start of a section", text(line))
+        }
+        pem::Error::Base64Decode(why) => format!("the base64 text is wrong ({why})"),
+        other => other.to_string(),
+    }
 }
 
 fn parse_uri(uri: &str) -> Result<CertIdentity, IdentityError> {

@@ -10,76 +10,31 @@
 //! close. A socket should be shut down for writing and read to its end before it is dropped, or the
 //! kernel may throw those last bytes away.
 
+mod config;
 mod error;
 mod hello;
 mod inbox;
+mod intake;
 
 use std::fmt;
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, ServerConnection};
 
+pub use config::LinkConfig;
 pub use error::LinkError;
 pub(crate) use error::tls_reason;
 
-use crate::codec::{self, kind};
-use crate::frame::{Frame, FrameError, Header, PROTOCOL_VERSION};
-use crate::identity::{CertIdentity, IdentityError};
-use crate::limits::{HANDSHAKE_BYTES_MAX, HELLO_BYTES_MAX, REASON_BYTES_MAX};
+use crate::codec;
+use crate::frame::Frame;
+use crate::identity::CertIdentity;
+use crate::limits::REASON_BYTES_MAX;
 use crate::message::{Hello, Message, Refuse, RequestId, Role};
 use crate::peer::NodeName;
 pub use crate::tls::LinkPems;
-use crate::tls::TlsSetup;
 use inbox::Inbox;
-
-/// What all links of a node or client have in common.
-#[derive(Debug)]
-pub struct LinkConfig {
-    tls: TlsSetup,
-    hello: Hello,
-    /// The version in the headers of Hello and Refuse, and the one expected: ours, but in tests.
-    version: u8,
-}
-
-impl LinkConfig {
-    /// Builds the TLS configurations. `hello` is what this side says of itself; ring, name and role
-    /// in it must be those of its certificate.
-    pub fn new(pems: &LinkPems, hello: Hello) -> Result<Arc<Self>, IdentityError> {
-        let tls = TlsSetup::new(pems)?;
-        as_configured("ring", &tls.own.ring, &*hello.params.ring)?;
-        as_configured("node", &tls.own.name, &hello.name)?;
-        let role = error::role_name;
-        as_configured("role", role(tls.own.role), role(hello.role))?;
-        Ok(Arc::new(Self {
-            tls,
-            hello,
-            version: PROTOCOL_VERSION,
-        }))
-    }
-
-    /// Whether nodes with the same CA certificates would take our own certificate now: signed by one
-    /// of them, within its dates, for this use.
-    pub fn check_own(&self) -> Result<(), IdentityError> {
-        self.tls.check_own()
-    }
-
-    /// What this side says of itself.
-    #[must_use]
-    pub const fn hello(&self) -> &Hello {
-        &self.hello
-    }
-}
-
-/// Who is at the other end: what its certificate says and its Hello confirms.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PeerIdentity {
-    /// The name it advertises.
-    pub name: NodeName,
-    /// What it may do.
-    pub role: Role,
-}
 
 /// One connection; see the module's page for how it is driven.
 pub struct Link {
@@ -171,8 +126,8 @@ impl Link {
         self.inbox.poll_frame(self.config.version)
     }
 
-    /// Queues whole frames; they leave with the next `transmit` once the link is ready. Dropped after
-    /// an error and after `refuse` or `close`.
+    /// Queues whole frames; they leave with the next `transmit` once the link is ready. Dropped
+    /// after an error and after `refuse` or `close`.
     #[inline]
     pub fn write_frames(&mut self, frames: &[u8]) {
         if self.is_open() {
@@ -180,7 +135,8 @@ impl Link {
         }
     }
 
-    /// As `write_frames`, for whoever encodes straight into the link: `codec::encode(link.outbox(), …)`.
+    /// As `write_frames`, for whoever encodes straight into the link:
+    /// `codec::encode(link.outbox(), …)`.
     #[inline]
     pub fn outbox(&mut self) -> &mut Vec<u8> {
         if !self.is_open() {
@@ -192,7 +148,7 @@ impl Link {
     /// Seals what is queued and appends all ciphertext to `out`.
     pub fn transmit(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(std::mem::take(&mut self.bare));
-        if self.is_ready() && !self.outbox.is_empty() {
+        if self.has_frames() {
             self.seal_outbox();
         }
         while self.tls.wants_write() {
@@ -206,8 +162,7 @@ impl Link {
     /// Whether `transmit` has something to give.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        let frames = self.is_ready() && !self.outbox.is_empty();
-        frames || !self.bare.is_empty() || self.tls.wants_write()
+        self.has_frames() || !self.bare.is_empty() || self.tls.wants_write()
     }
 
     /// Who is at the other end: set as soon as the link is ready.
@@ -251,7 +206,8 @@ impl Link {
         self.inbox.len()
     }
 
-    /// Plaintext queued and not yet transmitted: above a bound of its own, the shell queues no more.
+    /// Plaintext queued and not yet transmitted: above a bound of its own, the shell queues no
+    /// more.
     #[must_use]
     pub const fn outgoing_bytes(&self) -> usize {
         self.outbox.len()
@@ -267,148 +223,25 @@ impl Link {
 
     /// Says that this side sends no more; what is queued leaves first.
     pub fn close(&mut self) {
-        if self.is_ready() && !self.we_closed {
+        if self.has_frames() {
             self.seal_outbox();
         }
         self.we_closed = true;
         self.tls.send_close_notify();
     }
 
+    /// Whether frames are waiting that may leave now.
+    const fn has_frames(&self) -> bool {
+        self.is_ready() && !self.we_closed && !self.outbox.is_empty()
+    }
+
     const fn is_open(&self) -> bool {
         !self.we_closed && !matches!(self.stage, Stage::Failed(_))
     }
 
-    fn take_in(&mut self, mut ciphertext: &[u8]) -> Result<(), LinkError> {
-        self.inbox.compact();
-        if !self.is_ready() {
-            self.check_start(ciphertext)?;
-        }
-        while !ciphertext.is_empty() && !self.peer_closed {
-            let read = self.tls.read_tls(&mut ciphertext);
-            read.map_err(|error| LinkError::Tls {
-                why: error.to_string(),
-            })?;
-            let processed = self.tls.process_new_packets();
-            // What was readable before an error counts first: it may be a Refuse with the reason.
-            self.take_plaintext();
-            if matches!(self.stage, Stage::Handshake) && !self.tls.is_handshaking() {
-                self.handshake_done()?;
-            }
-            self.take_frames()?;
-            self.peer_closed |= processed?.peer_has_closed();
-        }
-        if self.peer_closed && !self.is_ready() {
-            return Err(LinkError::ClosedEarly);
-        }
-        Ok(())
-    }
-
-    /// What is wrong before rustls needs to see it: plaintext, and too much of anything.
-    fn check_start(&mut self, ciphertext: &[u8]) -> Result<(), LinkError> {
-        if let (0, Some(first)) = (self.handshake_bytes, ciphertext.first()) {
-            let plaintext = match self.side {
-                Side::Accepted => *first != TLS_HANDSHAKE,
-                Side::Dialled(_) => *first != TLS_HANDSHAKE && *first != TLS_ALERT,
-            };
-            if plaintext {
-                return Err(LinkError::Plaintext { first: *first });
-            }
-        }
-        self.handshake_bytes += ciphertext.len();
-        if self.handshake_bytes > HANDSHAKE_BYTES_MAX {
-            return Err(LinkError::HandshakeTooLong);
-        }
-        Ok(())
-    }
-
-    fn take_plaintext(&mut self) {
-        let mut reader = self.tls.reader();
-        while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
-            let len = chunk.len();
-            self.inbox.extend(chunk);
-            reader.consume(len);
-        }
-    }
-
-    /// The certificates have verified: whose are they? The dialler speaks first.
-    fn handshake_done(&mut self) -> Result<(), LinkError> {
-        let certified = hello::certified(&self.tls, &self.side, &self.config.hello)?;
-        self.certified = Some(certified);
-        self.stage = Stage::AwaitHello;
-        if let Side::Dialled(_) = self.side {
-            let hello = Message::Hello(self.config.hello.clone());
-            self.send_control(&hello);
-        }
-        Ok(())
-    }
-
-    /// Checks the headers of the frames that have arrived, each as soon as it is there, and takes
-    /// the messages that are the link's own.
-    fn take_frames(&mut self) -> Result<(), LinkError> {
-        while let Some(header) = self.inbox.next_header(self.config.version)? {
-            self.check_kind(&header)?;
-            let Some(frame) = self.inbox.next_frame(header) else {
-                return Ok(());
-            };
-            if !matches!(header.kind, kind::HELLO | kind::REFUSE) {
-                self.inbox.pass(header);
-                continue;
-            }
-            let message = codec::decode(&self.config.hello.params, header.kind, frame.body)?;
-            match message {
-                Message::Hello(hello) => {
-                    self.inbox.swallow(header);
-                    self.take_hello(hello)?;
-                }
-                Message::Refuse(Refuse { reason }) => return Err(LinkError::Refused { reason }),
-                _ => return Err(LinkError::Unexpected { kind: header.kind }),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the peer may send this kind now, before its body is read.
-    fn check_kind(&self, header: &Header) -> Result<(), LinkError> {
-        let kind = header.kind;
-        match kind {
-            kind::HELLO | kind::REFUSE if header.body_len as usize > HELLO_BYTES_MAX => {
-                let got = header.body_len;
-                Err(LinkError::Frame(FrameError::TooLong { got }))
-            }
-            kind::REFUSE => Ok(()),
-            kind::HELLO if matches!(self.stage, Stage::AwaitHello) => Ok(()),
-            kind::HELLO => Err(LinkError::Unexpected { kind }),
-            _ => match (&self.peer, &self.side) {
-                (None, _) => Err(LinkError::Unexpected { kind }),
-                (Some((peer, _)), Side::Accepted) if !codec::allowed(peer.role, kind) => {
-                    Err(LinkError::Forbidden { kind })
-                }
-                (Some(_), _) => Ok(()),
-            },
-        }
-    }
-
-    fn take_hello(&mut self, theirs: Hello) -> Result<(), LinkError> {
-        let Some(certified) = &self.certified else {
-            return Err(LinkError::Unexpected { kind: kind::HELLO });
-        };
-        hello::check(&self.config.hello, &theirs, certified)?;
-        if let Side::Accepted = self.side {
-            let ours = Message::Hello(self.config.hello.clone());
-            self.send_control(&ours);
-        }
-        let identity = PeerIdentity {
-            name: theirs.name.clone(),
-            role: theirs.role,
-        };
-        self.peer = Some((identity, theirs));
-        self.stage = Stage::Ready;
-        Ok(())
-    }
-
     /// Ends the link for a reason and queues the last words to the peer.
     fn fail(&mut self, error: LinkError) {
-        if self.is_ready() && !self.we_closed {
+        if self.has_frames() {
             self.seal_outbox();
         }
         self.outbox = Vec::new();
@@ -453,6 +286,15 @@ impl fmt::Debug for Link {
     }
 }
 
+/// Who is at the other end: what its certificate says and its Hello confirms.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerIdentity {
+    /// The name it advertises.
+    pub name: NodeName,
+    /// What it may do.
+    pub role: Role,
+}
+
 /// Which side started the connection, and whom it wanted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Side {
@@ -474,27 +316,10 @@ fn server_name(name: &NodeName) -> Result<ServerName<'static>, LinkError> {
         .map_err(|_| LinkError::Undiallable { name: name.clone() })
 }
 
-fn as_configured<T: PartialEq<U> + ToString + ?Sized, U: ToString + ?Sized>(
-    what: &'static str,
-    certified: &T,
-    configured: &U,
-) -> Result<(), IdentityError> {
-    if certified == configured {
-        return Ok(());
-    }
-    Err(IdentityError::NotAsConfigured {
-        what,
-        certified: certified.to_string(),
-        configured: configured.to_string(),
-    })
-}
-
-const TLS_ALERT: u8 = 0x15;
-const TLS_HANDSHAKE: u8 = 0x16;
 const VERSION_OFFSET: usize = 2;
 const OUTBOX_BYTES_KEPT: usize = 64 * 1024;
 const PLAINTEXT_ANSWER: &[u8] =
-    b"chordite: plaintext is refused here; this port speaks chordite/1 over mutual TLS 1.3 only\r\n";
+    b"chordite: plaintext is refused, this port speaks chordite/1 over mutual TLS 1.3 only\r\n";
 const _: () = assert!(PLAINTEXT_ANSWER.len() <= REASON_BYTES_MAX);
 
 #[cfg(test)]

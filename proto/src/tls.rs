@@ -1,6 +1,6 @@
 //! The rustls configurations of a link, built from PEM: TLS 1.3 only, both sides verified against
-//! the ring's CAs, ALPN `chordite/1`, no tickets and no resumption (a resumed session would reuse an
-//! identity without verifying it again).
+//! the ring's CAs, ALPN `chordite/1`, no tickets and no resumption (a resumed session would reuse
+//! an identity without verifying it again).
 //!
 //! The ring provider is given explicitly, with AES-128-GCM and X25519 first. Which host a node's
 //! certificate is for is checked by `link` right after the handshake, not inside it: an alert could
@@ -14,13 +14,13 @@ use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, InconsistentKeys,
+    RootCertStore, ServerConfig, SignatureScheme,
 };
 
 use crate::identity::{self, CertIdentity, IdentityError};
@@ -48,7 +48,7 @@ pub(crate) struct TlsSetup {
     pub(crate) own: CertIdentity,
     chain: Vec<CertificateDer<'static>>,
     servers: Arc<RingServerVerifier>,
-    clients: Arc<dyn ClientCertVerifier>,
+    clients: Arc<RingClientVerifier>,
 }
 
 impl TlsSetup {
@@ -68,6 +68,7 @@ impl TlsSetup {
         let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
             .build()
             .map_err(|error| unusable(CA_CERTIFICATE, &error))?;
+        let clients = Arc::new(RingClientVerifier(clients));
 
         let mut client = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])
@@ -122,8 +123,8 @@ pub(crate) fn is_for_host(cert: &CertificateDer<'_>, host: &ServerName<'_>) -> b
         .is_ok_and(|cert| rustls::client::verify_server_name(&cert, host).is_ok())
 }
 
-/// Verifies that a server's certificate chain leads to a CA of the ring, is within its dates and for
-/// servers; the name is left to the identity checks after the handshake.
+/// Verifies that a server's certificate chain leads to a CA of the ring, is within its dates and
+/// for servers; the name is left to the identity checks after the handshake.
 #[derive(Debug)]
 struct RingServerVerifier {
     roots: Arc<RootCertStore>,
@@ -144,6 +145,7 @@ impl RingServerVerifier {
             now,
             self.provider.signature_verification_algorithms.all,
         )
+        .map_err(stranger)
     }
 }
 
@@ -186,6 +188,60 @@ impl ServerCertVerifier for RingServerVerifier {
     }
 }
 
+/// Verifies clients' and dialling nodes' certificates as webpki does.
+#[derive(Debug)]
+struct RingClientVerifier(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for RingClientVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // A ring's peers have one certificate each: there is nothing to choose by.
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.0.verify_client_cert(end_entity, intermediates, now);
+        verified.map_err(stranger)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// A CA of another ring that has the same name as ours shows as a bad signature. What it means is
+/// that the issuer is a stranger, and so both sides are told.
+fn stranger(error: rustls::Error) -> rustls::Error {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+            CertificateError::UnknownIssuer.into()
+        }
+        other => other,
+    }
+}
+
 /// AES-128-GCM costs half of what ChaCha20 does with AES instructions, X25519 less than the NIST
 /// curves (PERFORMANCE.md).
 fn provider() -> CryptoProvider {
@@ -210,7 +266,7 @@ fn certified_key(
         NoItemsFound => IdentityError::Missing { what: PRIVATE_KEY },
         error => IdentityError::Pem {
             what: PRIVATE_KEY,
-            why: error.to_string(),
+            why: identity::pem_reason(&error),
         },
     })?;
     match CertifiedKey::from_der(chain.to_vec(), key, provider) {

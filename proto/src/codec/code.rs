@@ -63,3 +63,26 @@ codes!(FailureCode, "failure code", {
     NotMember = 6,
     Unknown = 7,
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Debug;
+
+    fn both_ways<C: Code + PartialEq + Debug>(bytes: &[u8]) {
+        let table: Vec<u8> = C::TABLE.iter().map(|(byte, _)| *byte).collect();
+        assert_eq!(table, bytes, "{}", C::WHAT);
+        for byte in 0..=255 {
+            let back = C::from_byte(byte).map(C::to_byte);
+            assert_eq!(back, bytes.contains(&byte).then_some(byte), "{}", C::WHAT);
+        }
+    }
+
+    #[test]
+    fn codes_are_kept_and_lead_both_ways() {
+        both_ways::<Role>(&[1, 2]);
+        both_ways::<LookupFailure>(&[1, 2, 3, 4]);
+        both_ways::<LookupMode>(&[0, 1, 2, 3]);
+        both_ways::<FailureCode>(&[1, 2, 3, 4, 5, 6, 7]);
+    }
+}

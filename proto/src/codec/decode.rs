@@ -2,6 +2,8 @@
 //!
 //! Bytes from the peer never panic: every way out is a [`DecodeError`] that is the peer's fault.
 
+mod ring;
+
 use rkyv::Portable;
 use rkyv::api::low::{LowValidator, access};
 use rkyv::bytecheck::CheckBytes;
@@ -14,13 +16,9 @@ use super::error::DecodeError;
 use super::kind;
 use crate::id::Id;
 use crate::key::Key;
-use crate::limits::{
-    PEERS_IN_MESSAGE_MAX, REASON_BYTES_MAX, RING_NAME_BYTES_MAX, SUCCESSORS_MAX, VALUE_BYTES_MAX,
-};
+use crate::limits::{PEERS_IN_MESSAGE_MAX, REASON_BYTES_MAX, RING_NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::message::{
-    Delete, Failed, FindSuccessor, Found, Get, GetNeighbours, Hello, Join, JoinAnswer, Leave,
-    Lookup, LookupAnswer, LookupFailed, Message, Neighbours, NextHop, NextHopAnswer, Notify, Put,
-    Refuse, RequestId, Route, Stored, Value,
+    Delete, Failed, Get, Hello, Lookup, LookupAnswer, Message, Put, Refuse, Route, Stored, Value,
 };
 use crate::peer::{NodeName, Peer, RingParams};
 use crate::version::Version;
@@ -201,117 +199,6 @@ impl<'a> Body<'_, 'a> {
             route: route(&answer.route),
             path: self.peers(&answer.path, PEERS_IN_MESSAGE_MAX)?,
             elapsed_us: answer.elapsed_us.to_native(),
-        }))
-    }
-
-    fn find_successor(&self) -> Decoded<'a> {
-        let find = self.root::<wire::ArchivedFindSuccessor<'_>>()?;
-        Ok(Message::FindSuccessor(FindSuccessor {
-            target: Id::from_bytes(find.target),
-            origin: self.peer(&find.origin)?,
-            lookup: RequestId(find.lookup.to_native()),
-            hops: find.hops.to_native(),
-            timeouts: find.timeouts.to_native(),
-            path: self.path(&find.path)?,
-        }))
-    }
-
-    fn found(&self) -> Decoded<'a> {
-        let found = self.root::<wire::ArchivedFound<'_>>()?;
-        Ok(Message::Found(Found {
-            lookup: RequestId(found.lookup.to_native()),
-            owner: self.peer(&found.owner)?,
-            predecessor: self.maybe(&found.predecessor)?,
-            hops: found.hops.to_native(),
-            timeouts: found.timeouts.to_native(),
-            path: self.path(&found.path)?,
-        }))
-    }
-
-    fn lookup_failed(&self) -> Decoded<'a> {
-        let failed = self.fixed::<wire::ArchivedLookupFailed>()?;
-        Ok(Message::LookupFailed(LookupFailed {
-            lookup: RequestId(failed.lookup.to_native()),
-            reason: code(failed.reason)?,
-        }))
-    }
-
-    fn next_hop(&self) -> Decoded<'a> {
-        let next = self.root::<wire::ArchivedNextHop<'_>>()?;
-        Ok(Message::NextHop(NextHop {
-            target: Id::from_bytes(next.target),
-            avoid: self.peers(&next.avoid, PEERS_IN_MESSAGE_MAX)?,
-        }))
-    }
-
-    fn next_hop_answer(&self) -> Decoded<'a> {
-        let answer = match self.root::<wire::ArchivedNextHopAnswer<'_>>()? {
-            wire::ArchivedNextHopAnswer::Owner { owner, predecessor } => NextHopAnswer::Owner {
-                owner: self.peer(owner)?,
-                predecessor: self.maybe(predecessor)?,
-            },
-            wire::ArchivedNextHopAnswer::Closer(closer) => {
-                NextHopAnswer::Closer(self.peers(closer, PEERS_IN_MESSAGE_MAX)?)
-            }
-        };
-        Ok(Message::NextHopAnswer(answer))
-    }
-
-    fn neighbours_wanted(&self) -> Decoded<'a> {
-        let get = self.fixed::<wire::ArchivedGetNeighbours>()?;
-        let vnode = get.vnode.to_native();
-        Ok(Message::GetNeighbours(GetNeighbours { vnode }))
-    }
-
-    fn neighbours(&self) -> Decoded<'a> {
-        let neighbours = self.root::<wire::ArchivedNeighbours<'_>>()?;
-        Ok(Message::Neighbours(Neighbours {
-            member: self.peer(&neighbours.member)?,
-            predecessor: self.maybe(&neighbours.predecessor)?,
-            successors: self.peers(&neighbours.successors, SUCCESSORS_MAX)?,
-        }))
-    }
-
-    fn notify(&self) -> Decoded<'a> {
-        let notify = self.root::<wire::ArchivedNotify<'_>>()?;
-        Ok(Message::Notify(Notify {
-            vnode: notify.vnode.to_native(),
-            candidate: self.peer(&notify.candidate)?,
-        }))
-    }
-
-    fn join(&self) -> Decoded<'a> {
-        let join = self.root::<wire::ArchivedJoin<'_>>()?;
-        Ok(Message::Join(Join {
-            vnode: join.vnode.to_native(),
-            joiner: self.peer(&join.joiner)?,
-        }))
-    }
-
-    fn join_answer(&self) -> Decoded<'a> {
-        let answer = match self.root::<wire::ArchivedJoinAnswer<'_>>()? {
-            wire::ArchivedJoinAnswer::Accepted {
-                predecessor,
-                successors,
-            } => JoinAnswer::Accepted {
-                predecessor: self.peer(predecessor)?,
-                successors: self.peers(successors, SUCCESSORS_MAX)?,
-            },
-            wire::ArchivedJoinAnswer::Moved => {
-                self.fixed::<wire::ArchivedJoinAnswer<'_>>()?;
-                JoinAnswer::Moved
-            }
-        };
-        Ok(Message::JoinAnswer(answer))
-    }
-
-    fn leave(&self) -> Decoded<'a> {
-        let leave = self.root::<wire::ArchivedLeave<'_>>()?;
-        Ok(Message::Leave(Leave {
-            vnode: leave.vnode.to_native(),
-            leaver: self.peer(&leave.leaver)?,
-            predecessor: self.maybe(&leave.predecessor)?,
-            successors: self.peers(&leave.successors, SUCCESSORS_MAX)?,
         }))
     }
 

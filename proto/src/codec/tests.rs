@@ -319,6 +319,27 @@ fn clients_may_send_only_their_five_requests() {
 }
 
 #[test]
+fn kinds_are_distinct_and_clear_of_those_kept_for_replication() {
+    let mut kinds: Vec<u8> = samples().iter().map(kind::of).collect();
+    kinds.dedup();
+    let count = kinds.len();
+    kinds.sort_unstable();
+    kinds.dedup();
+    assert_eq!((count, kinds.len()), (27, 27));
+    assert!(kinds.iter().all(|kind| !(64..=95).contains(kind)));
+    for kind in 0..=255 {
+        let known = kind::name(kind) != kind::name(0);
+        assert_eq!(known, kinds.contains(&kind), "kind {kind}");
+        let unknown = Err(DecodeError::UnknownKind { kind });
+        assert_eq!(
+            decode(&params(), kind, &[]) == unknown,
+            !known,
+            "kind {kind}"
+        );
+    }
+}
+
+#[test]
 fn a_buffer_of_frames_is_split() {
     let mut buffer = Vec::new();
     for (request, message) in (0..).zip(samples()) {
