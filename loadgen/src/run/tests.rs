@@ -88,7 +88,7 @@ fn run_with_arguments(arguments: &str) -> Result<Outcome, RunError> {
         .into_iter()
         .chain(arguments.split_whitespace());
     let Command::Run(arguments) = Cli::try_parse_from(words).unwrap().command;
-    run(arguments.plan(Vec::new()).unwrap(), Arc::default())
+    run(arguments.plan(Vec::new()).unwrap(), &Arc::default())
 }
 
 fn summary(arguments: &str) -> Summary {
