@@ -1,8 +1,8 @@
 //! What one thread finds out, second by second.
 //!
-//! Counters and histograms of one second are kept in an [`Interval`], handed over when the second is
-//! over, and added up elsewhere. Only requests of the measured part are recorded; answers that come
-//! after its end belong to its last second.
+//! Counters and histograms of one second are kept in an [`Interval`], handed over when the second
+//! is over, and added up elsewhere. Only requests of the measured part are recorded; answers that
+//! come after its end belong to its last second.
 
 use std::sync::mpsc::Sender;
 

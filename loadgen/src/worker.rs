@@ -1,7 +1,8 @@
 //! One thread of the generator: a runtime, its connections, and the phases of a run.
 //!
 //! Connect, preload, wait for the other threads, warm-up and measured part, drain, close. Every
-//! task has ended before the runtime goes, because the kernel would go on writing into freed memory.
+//! task has ended before the runtime goes, because the kernel would go on writing into freed
+//! memory.
 
 use std::io;
 use std::rc::Rc;

@@ -1,5 +1,7 @@
-//! Whole runs against small servers in threads of the test: an echo server, and a DHT API server
-//! that can be told to misbehave.
+//! Whole runs against small servers in threads of the test: an echo server, a DHT API server that
+//! can be told to misbehave, and (`node`) one that speaks the native protocol.
+
+mod node;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
