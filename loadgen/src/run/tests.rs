@@ -269,6 +269,25 @@ fn nobody_there_is_an_error() {
 }
 
 #[test]
+fn an_interruption_before_the_measured_part_leaves_no_result() {
+    let words = [
+        "loadgen",
+        "run",
+        "-q",
+        "--protocol",
+        "echo",
+        "-w",
+        "1h",
+        "-t",
+        &echo_server(),
+    ];
+    let Command::Run(arguments) = Cli::try_parse_from(words).unwrap().command;
+    let interrupt = Arc::new(AtomicBool::new(true));
+    let error = run(arguments.plan(Vec::new()).unwrap(), &interrupt).unwrap_err();
+    assert!(matches!(error, RunError::Interrupted), "{error}");
+}
+
+#[test]
 fn missing_identity_files_are_named() {
     let error = run_with_arguments("--native 127.0.0.1:1 --identity /nonexistent").unwrap_err();
     assert!(
