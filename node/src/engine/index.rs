@@ -1,11 +1,12 @@
 //! The index of a store: from the hash of a key to where its record lies.
 //!
 //! Extendible hashing (Fagin et al. 1979): the topmost bits of the hash choose a segment through a
-//! directory, and a segment that fills is split in two, so that no insertion ever moves more than one
-//! segment's entries. A segment is 64 buckets of one cache line, a bucket 12 entries of one tag byte
-//! and one handle; an entry that finds its bucket full goes to the next one, and the buckets it
-//! passed count it (the scheme of Facebook's F14), so that a lookup reads one line and removal leaves
-//! no tombstones. The order of the hashes is what a scan walks by: it is stable under any mutation.
+//! directory, and a segment that fills is split in two, so that no insertion ever moves more than
+//! one segment's entries. A segment is 64 buckets of one cache line, a bucket 12 entries of one tag
+//! byte and one handle; an entry that finds its bucket full goes to the next one, and the buckets
+//! it passed count it (the scheme of Facebook's F14), so that a lookup reads one line and removal
+//! leaves no tombstones. The order of the hashes is what a scan walks by: it is stable under any
+//! mutation.
 //!
 //! Keys are not here. Whoever asks compares them, and tells the hash of a handle when a segment is
 //! split or merged.
@@ -80,14 +81,15 @@ impl Index {
         bytes as u64
     }
 
-    /// Whether `hash` can be filed. False only when hundreds of keys share the topmost bits of their
-    /// hashes, which takes someone who knows the seed.
+    /// Whether `hash` can be filed. False only when hundreds of keys share the topmost bits of
+    /// their hashes, which takes someone who knows the seed.
     pub(crate) fn has_room(&self, hash: u64) -> bool {
         let segment = self.segment(hash);
         usize::from(segment.len) < SEGMENT_ENTRIES
     }
 
-    /// Files `handle` under `hash`; the caller has seen that there is room and that it is not filed.
+    /// Files `handle` under `hash`; the caller has seen that there is room and that it is not
+    /// filed.
     pub(crate) fn insert(&mut self, hash: u64, handle: u32, hash_of: impl Fn(u32) -> u64) {
         if self.segment(hash).len >= SPLIT_AT {
             self.split(hash, hash_of);
@@ -110,8 +112,8 @@ impl Index {
         self.segment_mut(hash).replace(hash, old, new)
     }
 
-    /// Visits every handle whose hash lies in the segment of `from`, and returns the least hash after
-    /// that segment; `None` after the last one.
+    /// Visits every handle whose hash lies in the segment of `from`, and returns the least hash
+    /// after that segment; `None` after the last one.
     pub(crate) fn scan(&self, from: u64, visit: impl FnMut(u32)) -> Option<u64> {
         let segment = self.segment(from);
         segment.handles().for_each(visit);
@@ -134,8 +136,8 @@ impl Index {
         &mut self.segments[slot]
     }
 
-    /// Splits the segment of `hash` once. When all its entries fall into one half, the next insertion
-    /// splits that half again.
+    /// Splits the segment of `hash` once. When all its entries fall into one half, the next
+    /// insertion splits that half again.
     fn split(&mut self, hash: u64, hash_of: impl Fn(u32) -> u64) {
         let old = self.slot(hash);
         let depth = u32::from(self.segments[old].depth);
@@ -200,8 +202,8 @@ impl Index {
         moving
     }
 
-    /// Files the moving handles anew. Hashes are computed for several at a time, because each reads a
-    /// key from memory that is seldom cached, and reads that follow closely overlap.
+    /// Files the moving handles anew. Hashes are computed for several at a time, because each reads
+    /// a key from memory that is seldom cached, and reads that follow closely overlap.
     fn refile(&mut self, mut moving: Vec<u32>, hash_of: impl Fn(u32) -> u64) {
         for handles in moving.chunks(REFILE_BATCH) {
             let mut hashes = [0; REFILE_BATCH];

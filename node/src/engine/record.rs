@@ -12,8 +12,8 @@
 //!     64      n  value
 //! ```
 //!
-//! Integers are little-endian. Header and key fill one cache line, so that a read which compares the
-//! key has the version and expiry at hand.
+//! Integers are little-endian. Header and key fill one cache line, so that a read which compares
+//! the key has the version and expiry at hand.
 
 use proto::key::{KEY_BYTES, Key};
 use proto::limits::VALUE_BYTES_MAX;
@@ -25,8 +25,8 @@ pub(crate) const HEAD_BYTES: usize = 64;
 /// Bytes of a record that are neither key nor value.
 pub(crate) const HEADER_BYTES: usize = HEAD_BYTES - KEY_BYTES;
 
-/// The latest expiry that a record can hold, milliseconds since 1970: the year 10889. Later ones are
-/// taken for it.
+/// The latest expiry that a record can hold, milliseconds since 1970: the year 10889. Later ones
+/// are taken for it.
 pub const EXPIRY_MS_MAX: u64 = (1 << 48) - 1;
 
 /// A record as it is read: the value is borrowed from the store.
