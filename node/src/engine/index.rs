@@ -2,10 +2,7 @@
 //!
 //! Extendible hashing (Fagin et al. 1979): the topmost bits of the hash choose a segment through a
 //! directory, and a segment that fills is split in two, so that no insertion ever moves more than
-//! one segment's entries. A segment is 64 buckets of one cache line, a bucket 12 entries of one tag
-//! byte and one handle; an entry that finds its bucket full goes to the next one, and the buckets
-//! it passed count it (the scheme of Facebook's F14), so that a lookup reads one line and removal
-//! leaves no tombstones. The order of the hashes is what a scan walks by: it is stable under any
+//! one segment's entries. The order of the hashes is what a scan walks by: it is stable under any
 //! mutation.
 //!
 //! Keys are not here. Whoever asks compares them, and tells the hash of a handle when a segment is

@@ -1,17 +1,5 @@
 //! The bytes of one record as they lie in a slab slot, and their accessors.
 //!
-//! ```text
-//! offset  bytes  field
-//!      0      8  version stamp
-//!      8      8  version node
-//!     16      2  value length
-//!     18      6  expiry, milliseconds since 1970; 0 is never
-//!     24      4  wheel: previous record, or the list it heads
-//!     28      4  wheel: next record
-//!     32     32  key
-//!     64      n  value
-//! ```
-//!
 //! Integers are little-endian. Header and key fill one cache line, so that a read which compares
 //! the key has the version and expiry at hand.
 
@@ -59,7 +47,21 @@ pub const fn is_expired(expiry_ms: u64, wall_ms: u64) -> bool {
     expiry_ms != 0 && expiry_ms <= wall_ms
 }
 
-/// A record in a slot, for reading. The slot may be longer than the record.
+/// A record in a slot, for reading:
+///
+/// ```text
+/// offset  bytes  field
+///      0      8  version stamp
+///      8      8  version node
+///     16      2  value length
+///     18      6  expiry, milliseconds since 1970; 0 is never
+///     24      4  wheel: previous record, or the list it heads
+///     28      4  wheel: next record
+///     32     32  key
+///     64      n  value
+/// ```
+///
+/// The slot may be longer than the record.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'a> {
     head: &'a [u8; HEAD_BYTES],
