@@ -1,6 +1,8 @@
 //! The pure engine of a node: one `Core` a worker thread, without sockets, files, clocks or threads.
 
 pub mod core;
+#[cfg(test)]
+mod core_tests;
 pub mod counters;
 mod crawl;
 mod gateway;
@@ -10,12 +12,16 @@ pub mod mail;
 mod operation;
 mod outbox;
 pub mod output;
+mod prefetch;
 pub mod record;
 pub mod request;
 mod service;
 pub mod shard;
-mod status;
-mod turn;
+mod size_class;
 mod slab;
+mod status;
 pub mod store;
+#[cfg(test)]
+mod testnet;
+mod turn;
 mod wheel;

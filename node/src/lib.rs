@@ -4,4 +4,5 @@ pub mod ca;
 pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod runtime;
 pub mod trust;

@@ -1,9 +1,10 @@
 //! Messages to frames and back.
 //!
-//! [`encode`] appends one whole frame to an output buffer; a value is copied once, into that buffer.
-//! [`decode`] reads the body of a frame in place: layout, lengths, codes and texts are checked, the
-//! ids of peers are computed again and compared, a value stays borrowed from the receive buffer.
-//! Neither allocates for Get, Put, Delete, Value, Stored, Absent and the empty messages.
+//! [`encode`] appends one whole frame to an output buffer; a value is copied once, into that
+//! buffer. [`decode`] reads the body of a frame in place: layout, lengths, codes and texts are
+//! checked, the ids of peers are computed again and compared, a value stays borrowed from the
+//! receive buffer. Neither allocates for Get, Put, Delete, Value, Stored, Absent and the empty
+//! messages.
 
 mod code;
 mod decode;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! DHT PUT     650   size = 40 + len(value)      value 1 to 65,495 bytes; all integers big-endian
-//!    0 u16 size | 2 u16 type | 4 u16 ttl, seconds | 6 u8 replication | 7 u8 reserved | 8 key[32] | 40 value
+//!    0 u16 size | 2 u16 type | 4 u16 ttl, seconds | 6 u8 replication | 7 u8 reserved
+//!    | 8 key[32] | 40 value
 //! DHT GET     651   size = 36
 //!    0 u16 size | 2 u16 type | 4 key[32]
 //! DHT SUCCESS 652   size = 36 + len(value)

@@ -1,9 +1,9 @@
 //! Who a certificate says its holder is.
 //!
-//! A certificate of the ring carries exactly one SAN URI, `chordite://RING/HOST:PORT` for a node and
-//! `chordite://RING/HOST:PORT?role=client` for a client, and HOST once more as a SAN of type DNS name
-//! or IP address, letter for letter (no wildcards). [`read`] trusts nothing: it may be given any
-//! bytes. That a CA of the ring has signed them is for `tls` to check.
+//! A certificate of the ring carries exactly one SAN URI, `chordite://RING/HOST:PORT` for a node
+//! and `chordite://RING/HOST:PORT?role=client` for a client, and HOST once more as a SAN of type
+//! DNS name or IP address, letter for letter (no wildcards). [`read`] trusts nothing: it may be
+//! given any bytes. That a CA of the ring has signed them is for `tls` to check.
 
 use std::net::IpAddr;
 
@@ -83,9 +83,11 @@ pub struct CertFacts {
     pub hosts: Vec<String>,
     /// Whether it may sign others.
     pub is_ca: bool,
-    /// Whether its extended key usage lets its holder act as a TLS server; true without the extension.
+    /// Whether its extended key usage lets its holder act as a TLS server; true without the
+    /// extension.
     pub server_auth: bool,
-    /// Whether its extended key usage lets its holder act as a TLS client; true without the extension.
+    /// Whether its extended key usage lets its holder act as a TLS client; true without the
+    /// extension.
     pub client_auth: bool,
 }
 

@@ -126,8 +126,8 @@ impl Link {
         self.inbox.poll_frame(self.config.version)
     }
 
-    /// Queues whole frames; they leave with the next `transmit` once the link is ready. Dropped after
-    /// an error and after `refuse` or `close`.
+    /// Queues whole frames; they leave with the next `transmit` once the link is ready. Dropped
+    /// after an error and after `refuse` or `close`.
     #[inline]
     pub fn write_frames(&mut self, frames: &[u8]) {
         if self.is_open() {
@@ -135,7 +135,8 @@ impl Link {
         }
     }
 
-    /// As `write_frames`, for whoever encodes straight into the link: `codec::encode(link.outbox(), …)`.
+    /// As `write_frames`, for whoever encodes straight into the link:
+    /// `codec::encode(link.outbox(), …)`.
     #[inline]
     pub fn outbox(&mut self) -> &mut Vec<u8> {
         if !self.is_open() {
@@ -147,7 +148,7 @@ impl Link {
     /// Seals what is queued and appends all ciphertext to `out`.
     pub fn transmit(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(std::mem::take(&mut self.bare));
-        if self.is_ready() && !self.outbox.is_empty() {
+        if self.has_frames() {
             self.seal_outbox();
         }
         while self.tls.wants_write() {
@@ -161,8 +162,7 @@ impl Link {
     /// Whether `transmit` has something to give.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        let frames = self.is_ready() && !self.outbox.is_empty();
-        frames || !self.bare.is_empty() || self.tls.wants_write()
+        self.has_frames() || !self.bare.is_empty() || self.tls.wants_write()
     }
 
     /// Who is at the other end: set as soon as the link is ready.
@@ -206,7 +206,8 @@ impl Link {
         self.inbox.len()
     }
 
-    /// Plaintext queued and not yet transmitted: above a bound of its own, the shell queues no more.
+    /// Plaintext queued and not yet transmitted: above a bound of its own, the shell queues no
+    /// more.
     #[must_use]
     pub const fn outgoing_bytes(&self) -> usize {
         self.outbox.len()
@@ -222,11 +223,16 @@ impl Link {
 
     /// Says that this side sends no more; what is queued leaves first.
     pub fn close(&mut self) {
-        if self.is_ready() && !self.we_closed {
+        if self.has_frames() {
             self.seal_outbox();
         }
         self.we_closed = true;
         self.tls.send_close_notify();
+    }
+
+    /// Whether frames are waiting that may leave now.
+    const fn has_frames(&self) -> bool {
+        self.is_ready() && !self.we_closed && !self.outbox.is_empty()
     }
 
     const fn is_open(&self) -> bool {
@@ -235,7 +241,7 @@ impl Link {
 
     /// Ends the link for a reason and queues the last words to the peer.
     fn fail(&mut self, error: LinkError) {
-        if self.is_ready() && !self.we_closed {
+        if self.has_frames() {
             self.seal_outbox();
         }
         self.outbox = Vec::new();
@@ -313,7 +319,7 @@ fn server_name(name: &NodeName) -> Result<ServerName<'static>, LinkError> {
 const VERSION_OFFSET: usize = 2;
 const OUTBOX_BYTES_KEPT: usize = 64 * 1024;
 const PLAINTEXT_ANSWER: &[u8] =
-    b"chordite: plaintext is refused here; this port speaks chordite/1 over mutual TLS 1.3 only\r\n";
+    b"chordite: plaintext is refused, this port speaks chordite/1 over mutual TLS 1.3 only\r\n";
 const _: () = assert!(PLAINTEXT_ANSWER.len() <= REASON_BYTES_MAX);
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The rustls configurations of a link, built from PEM: TLS 1.3 only, both sides verified against
-//! the ring's CAs, ALPN `chordite/1`, no tickets and no resumption (a resumed session would reuse an
-//! identity without verifying it again).
+//! the ring's CAs, ALPN `chordite/1`, no tickets and no resumption (a resumed session would reuse
+//! an identity without verifying it again).
 //!
 //! The ring provider is given explicitly, with AES-128-GCM and X25519 first. Which host a node's
 //! certificate is for is checked by `link` right after the handshake, not inside it: an alert could
@@ -123,8 +123,8 @@ pub(crate) fn is_for_host(cert: &CertificateDer<'_>, host: &ServerName<'_>) -> b
         .is_ok_and(|cert| rustls::client::verify_server_name(&cert, host).is_ok())
 }
 
-/// Verifies that a server's certificate chain leads to a CA of the ring, is within its dates and for
-/// servers; the name is left to the identity checks after the handshake.
+/// Verifies that a server's certificate chain leads to a CA of the ring, is within its dates and
+/// for servers; the name is left to the identity checks after the handshake.
 #[derive(Debug)]
 struct RingServerVerifier {
     roots: Arc<RootCertStore>,

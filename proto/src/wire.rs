@@ -8,9 +8,10 @@
 //!
 //! ```text
 //! Get    0 key[32]
-//! Put    0 value[n] | n key[32] | n+32 u32 ttl, s | n+36 u8 replication | n+37 i32 −(n+37) | n+41 u32 n
-//! Value  0 value[n] | n u64 stamp | n+8 u64 node | n+16 u64 expiry, ms | n+24 u8 rpcs | n+25 u8 timeouts
-//!        | n+26 u8 cached | n+27 i32 −(n+27) | n+31 u32 n
+//! Put    0 value[n] | n key[32] | n+32 u32 ttl, seconds | n+36 u8 replication
+//!        | n+37 i32 offset of the value from here, −(n+37) | n+41 u32 n
+//! Value  0 value[n] | n u64 stamp | n+8 u64 node | n+16 u64 expiry, ms | n+24 u8 rpcs
+//!        | n+25 u8 timeouts | n+26 u8 cached | n+27 i32 offset, −(n+27) | n+31 u32 n
 //! ```
 
 use rkyv::with::InlineAsBox;

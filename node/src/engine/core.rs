@@ -88,7 +88,14 @@ impl Core {
         let core = config.core;
         let ring = (core == 0).then(|| {
             let name = &config.name;
-            Ring::new(&config.chord, name, config.virtual_nodes, core, TAG_RING, config.seed)
+            Ring::new(
+                &config.chord,
+                name,
+                config.virtual_nodes,
+                core,
+                TAG_RING,
+                config.seed,
+            )
         });
         let router = config.router.clone();
         let router_ids = RequestIds::new(core, TAG_ROUTER, 0);
@@ -139,7 +146,12 @@ impl Core {
     /// Mail from another core.
     pub fn handle_mail(&mut self, mail: Mail, now: Now) {
         match mail {
-            Mail::Frame { reply, from, role, frame } => {
+            Mail::Frame {
+                reply,
+                from,
+                role,
+                frame,
+            } => {
                 self.take_frame(reply.core, reply.link, &from, role, &frame, now);
             }
             Mail::Reply { link, frames } => self.outbox.relay(link, &frames),
@@ -245,7 +257,6 @@ impl Core {
             self.view = view;
         }
     }
-
 }
 
 /// Request ids of the ring on core 0; the instance is the virtual node.

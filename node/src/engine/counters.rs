@@ -3,8 +3,6 @@
 /// Counts since the core started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
-    /// Reads served from this core's memory without a hop.
-    pub local_reads: u64,
     /// Clients' requests that went to another node.
     pub gateway_requests: u64,
     /// Requests of other nodes' gateways that were served.

@@ -34,7 +34,12 @@ impl Crawl {
     /// A crawl that starts from this node's own `members` and whom they name.
     pub(super) fn new(ids: RequestIds, members: Vec<(RingMember, Neighbours)>) -> Self {
         let (waiting, asked, found) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut crawl = Self { ids, waiting, asked, found };
+        let mut crawl = Self {
+            ids,
+            waiting,
+            asked,
+            found,
+        };
         for (member, neighbours) in &members {
             crawl.found.insert(neighbours.member.id(), member.clone());
         }
@@ -51,7 +56,10 @@ impl Crawl {
         }
         let (_, member) = self.waiting.pop_first()?;
         let request = self.ids.next();
-        let question = Question { member: member.clone(), until: now.mono + PATIENCE };
+        let question = Question {
+            member: member.clone(),
+            until: now.mono + PATIENCE,
+        };
         self.asked.insert(request, question);
         Some((request, member))
     }
@@ -63,13 +71,20 @@ impl Crawl {
         from: &NodeName,
         neighbours: Option<Neighbours>,
     ) {
-        if self.asked.get(&request).is_none_or(|question| question.member.name() != from) {
+        if self
+            .asked
+            .get(&request)
+            .is_none_or(|question| question.member.name() != from)
+        {
             return;
         }
-        let Some(question) = self.asked.remove(&request) else { return };
+        let Some(question) = self.asked.remove(&request) else {
+            return;
+        };
         match neighbours {
             Some(neighbours) if neighbours.member == question.member => {
-                self.found.insert(question.member.id(), named("member", &neighbours));
+                self.found
+                    .insert(question.member.id(), named("member", &neighbours));
                 self.take_names(neighbours);
             }
             _ => self.give_up(question.member),
@@ -122,7 +137,11 @@ impl Crawl {
     }
 
     fn take_names(&mut self, neighbours: Neighbours) {
-        for peer in neighbours.successors.into_iter().chain(neighbours.predecessor) {
+        for peer in neighbours
+            .successors
+            .into_iter()
+            .chain(neighbours.predecessor)
+        {
             let known = self.found.contains_key(&peer.id())
                 || self.asked.values().any(|question| question.member == peer);
             if !known && self.found.len() + self.waiting.len() < MEMBERS_MAX {
@@ -178,8 +197,9 @@ mod tests {
             value_max: 100,
         };
         let name = |i| NodeName::parse(&format!("127.0.0.1:{}", 1000 + i)).expect("a name");
-        let mut peers: Vec<_> =
-            (0..count).filter_map(|i| Peer::derive(&params, &name(i), 0)).collect();
+        let mut peers: Vec<_> = (0..count)
+            .filter_map(|i| Peer::derive(&params, &name(i), 0))
+            .collect();
         peers.sort_by_key(Peer::id);
         peers
     }
@@ -187,7 +207,11 @@ mod tests {
     fn neighbours(ring: &[Peer], index: usize) -> Neighbours {
         let at = |offset: usize| ring[(index + offset) % ring.len()].clone();
         let predecessor = Some(at(ring.len() - 1));
-        Neighbours { member: at(0), predecessor, successors: vec![at(1), at(2)] }
+        Neighbours {
+            member: at(0),
+            predecessor,
+            successors: vec![at(1), at(2)],
+        }
     }
 
     fn crawl(ring: &[Peer]) -> Crawl {
@@ -202,7 +226,10 @@ mod tests {
         let mut questions = 0;
         while let Some((request, member)) = crawl.poll_question(Now::at_ms(0)) {
             questions += 1;
-            let index = ring.iter().position(|peer| *peer == member).expect("a member");
+            let index = ring
+                .iter()
+                .position(|peer| *peer == member)
+                .expect("a member");
             let answer = neighbours(&ring, index);
             crawl.handle_answer(request, member.name(), Some(answer));
         }
@@ -222,6 +249,12 @@ mod tests {
         crawl.handle_timeout(Now::at_ms(10_000));
         assert!(crawl.is_done());
         let phases: Vec<_> = crawl.into_members().into_iter().map(|m| m.phase).collect();
-        assert_eq!(phases.iter().filter(|phase| *phase == "unreachable").count(), 2);
+        assert_eq!(
+            phases
+                .iter()
+                .filter(|phase| *phase == "unreachable")
+                .count(),
+            2
+        );
     }
 }

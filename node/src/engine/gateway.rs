@@ -40,9 +40,13 @@ impl Core {
             return self.serve(origin, request, now);
         }
         let position = key.position();
-        let Some(op) = ShardOp::of(request) else { return };
+        let Some(op) = ShardOp::of(request) else {
+            return;
+        };
         let operation = self.operation(origin, Task::Shard(op), position, now);
-        let Some(number) = self.admit(operation) else { return };
+        let Some(number) = self.admit(operation) else {
+            return;
+        };
         self.counters.gateway_requests += 1;
         self.seek(number, now);
     }
@@ -62,12 +66,18 @@ impl Core {
             let message = self.shard.serve(request, now);
             return respond(&mut self.outbox, origin, &message);
         }
-        let Some(op) = ShardOp::of(request) else { return };
+        let Some(op) = ShardOp::of(request) else {
+            return;
+        };
         let mut operation = self.operation(origin, Task::Handed, Id::ZERO, now);
         operation.write = request.is_write();
         if let Some(number) = self.admit(operation) {
             self.counters.mailbox_hops += 1;
-            let mail = Mail::Shard { from: self.config.core, request: number, op };
+            let mail = Mail::Shard {
+                from: self.config.core,
+                request: number,
+                op,
+            };
             self.outbox.mail(shard, mail);
         }
     }
@@ -87,7 +97,9 @@ impl Core {
 
     /// Looks for the owner of an operation and asks it as soon as it is known.
     fn seek(&mut self, number: RequestId, now: Now) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         let (target, deadline) = (operation.position, operation.deadline);
         let mode = match operation.task {
             Task::Lookup(mode) => mode,
@@ -97,21 +109,29 @@ impl Core {
         if matches!(operation.task, Task::Shard(_)) {
             if let Some(owner) = self.router.cached(&target) {
                 let name = owner.name().clone();
-                operation.route = Route { rpcs: 1, cached: true, ..operation.route };
+                operation.route = Route {
+                    rpcs: 1,
+                    cached: true,
+                    ..operation.route
+                };
                 return self.ask_owner(number, &name, now);
             }
         }
-        self.router.lookup(number.0 | OPERATION_TICKET, target, mode, None, deadline, now);
+        self.router.lookup(
+            number.0 | OPERATION_TICKET,
+            target,
+            mode,
+            None,
+            deadline,
+            now,
+        );
     }
 
     /// A lookup for one of this core's operations has ended.
-    pub(super) fn resolved(
-        &mut self,
-        number: RequestId,
-        result: LookupResult,
-        now: Now,
-    ) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+    pub(super) fn resolved(&mut self, number: RequestId, result: LookupResult, now: Now) {
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         match result {
             Ok(found) if matches!(operation.task, Task::Lookup(_)) => {
                 let elapsed = now.mono.saturating_sub(operation.started);
@@ -125,8 +145,14 @@ impl Core {
                 self.finish(number, &Message::LookupAnswer(answer));
             }
             Ok(found) => {
-                let timeouts = operation.route.timeouts.saturating_add(found.route.timeouts);
-                operation.route = Route { timeouts, ..found.route };
+                let timeouts = operation
+                    .route
+                    .timeouts
+                    .saturating_add(found.route.timeouts);
+                operation.route = Route {
+                    timeouts,
+                    ..found.route
+                };
                 if found.owner.name() == &self.config.name {
                     self.serve_found(number, now);
                 } else {
@@ -141,11 +167,15 @@ impl Core {
 
     /// The owner turned out to be this node itself.
     fn serve_found(&mut self, number: RequestId, now: Now) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         if !self.router.owns(&operation.position) {
             return self.pause(number, now);
         }
-        let Some(operation) = self.operations.remove(number) else { return };
+        let Some(operation) = self.operations.remove(number) else {
+            return;
+        };
         if let Task::Shard(op) = operation.task {
             self.serve(operation.origin, &op.request(), now);
         }
@@ -153,14 +183,24 @@ impl Core {
 
     fn ask_owner(&mut self, number: RequestId, name: &NodeName, now: Now) {
         let patience = self.router.rtt().timeout(name) * OWNER_PATIENCE_RTOS;
-        let Some(operation) = self.operations.get_mut(number) else { return };
-        let Task::Shard(op) = &operation.task else { return };
-        let patience_min =
-            if operation.write { WRITE_PATIENCE_MIN } else { READ_PATIENCE_MIN };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
+        let Task::Shard(op) = &operation.task else {
+            return;
+        };
+        let patience_min = if operation.write {
+            WRITE_PATIENCE_MIN
+        } else {
+            READ_PATIENCE_MIN
+        };
         let until = now.mono + patience.max(patience_min);
         self.outbox.send(name, number, &op.message());
         operation.asked = operation.asked.saturating_add(1);
-        operation.stage = Stage::Owner { name: name.clone(), until };
+        operation.stage = Stage::Owner {
+            name: name.clone(),
+            until,
+        };
     }
 
     /// The owner's answer to one of this core's operations.
@@ -171,7 +211,9 @@ impl Core {
         message: &Message<'_>,
         now: Now,
     ) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         if !matches!(&operation.stage, Stage::Owner { name, .. } if name == from) {
             return;
         }
@@ -181,11 +223,17 @@ impl Core {
                 self.disowned(number, now);
             }
             Message::Value(value) => {
-                let value = proto::message::Value { route: operation.route, ..*value };
+                let value = proto::message::Value {
+                    route: operation.route,
+                    ..*value
+                };
                 self.finish(number, &Message::Value(value));
             }
             Message::Stored(stored) => {
-                let stored = proto::message::Stored { route: operation.route, ..*stored };
+                let stored = proto::message::Stored {
+                    route: operation.route,
+                    ..*stored
+                };
                 self.finish(number, &Message::Stored(stored));
             }
             Message::Absent(_) => {
@@ -200,7 +248,9 @@ impl Core {
     /// The owner owns the key no more: what was believed of the arc is forgotten. The first time
     /// the owner is looked up at once, later the ring gets a moment to agree.
     fn disowned(&mut self, number: RequestId, now: Now) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         let position = operation.position;
         let first = operation.failures == 0;
         self.counters.disowned += 1;
@@ -215,26 +265,30 @@ impl Core {
 
     /// Waits a little before the owner is looked up again.
     fn pause(&mut self, number: RequestId, now: Now) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         let pause = PAUSE_MIN * (1 << operation.failures.min(PAUSE_DOUBLINGS));
         operation.failures = operation.failures.saturating_add(1);
-        operation.stage = Stage::Pause { until: now.mono + pause };
+        operation.stage = Stage::Pause {
+            until: now.mono + pause,
+        };
         let position = operation.position;
         self.router.forget(&position);
     }
 
     /// A peer cannot be reached: whatever waits for its answer looks for the owner again.
     pub(super) fn owner_unreachable(&mut self, name: &NodeName, now: Now) {
-        let waits = |operation: &Operation| {
-            matches!(&operation.stage, Stage::Owner { name: owner, .. } if owner == name)
-        };
+        let waits = |operation: &Operation| matches!(&operation.stage, Stage::Owner { name: owner, .. } if owner == name);
         for number in self.operations.select(waits) {
             self.missed(number, now);
         }
     }
 
     fn missed(&mut self, number: RequestId, now: Now) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         operation.route.timeouts = operation.route.timeouts.saturating_add(1);
         self.pause(number, now);
     }
@@ -249,7 +303,9 @@ impl Core {
                 }
         };
         for number in self.operations.select(due) {
-            let Some(operation) = self.operations.get_mut(number) else { continue };
+            let Some(operation) = self.operations.get_mut(number) else {
+                continue;
+            };
             if now.mono >= operation.deadline {
                 self.fail(number, None);
             } else if matches!(operation.stage, Stage::Pause { .. }) {
@@ -262,7 +318,9 @@ impl Core {
     }
 
     fn retry(&mut self, number: RequestId, now: Now) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         if matches!(operation.task, Task::Shard(_)) && self.router.owns(&operation.position) {
             self.serve_found(number, now);
         } else {
@@ -273,7 +331,9 @@ impl Core {
     /// Ends an operation without success. Without a `code` its time is up: a write that was sent
     /// to an owner may have been applied, anything else was not.
     fn fail(&mut self, number: RequestId, code: Option<FailureCode>) {
-        let Some(operation) = self.operations.get_mut(number) else { return };
+        let Some(operation) = self.operations.get_mut(number) else {
+            return;
+        };
         let sent = operation.asked > 0 || matches!(operation.task, Task::Handed);
         let code = code.unwrap_or(if sent && operation.write {
             FailureCode::Unknown
@@ -296,22 +356,30 @@ impl Core {
 
     /// Why a request is refused before anything is done for it.
     fn refusal(&self, request: &ClientRequest<'_>) -> Option<Failed> {
-        let ClientRequest::Put { value, .. } = request else { return None };
+        let ClientRequest::Put { value, .. } = request else {
+            return None;
+        };
         let value_max = self.config.params.value_max;
         if !value.is_empty() && value.len() <= value_max as usize {
             return None;
         }
         let bytes = value.len();
         let reason = format!("a value has 1 to {value_max} bytes, this one has {bytes}");
-        Some(Failed { code: FailureCode::Invalid, reason })
+        Some(Failed {
+            code: FailureCode::Invalid,
+            reason,
+        })
     }
 
     fn operation(&self, origin: Origin, task: Task, position: Id, now: Now) -> Operation {
-        let write =
-            matches!(task, Task::Shard(ShardOp::Put { .. } | ShardOp::Delete(_)));
+        let write = matches!(task, Task::Shard(ShardOp::Put { .. } | ShardOp::Delete(_)));
         Operation {
             origin,
-            stage: if matches!(task, Task::Handed) { Stage::Shard } else { Stage::Lookup },
+            stage: if matches!(task, Task::Handed) {
+                Stage::Shard
+            } else {
+                Stage::Lookup
+            },
             write,
             task,
             position,
@@ -330,7 +398,8 @@ impl Core {
             self.respond(operation.origin, &Message::Failed(failed));
             return None;
         }
-        self.sweep_by.get_or_insert(operation.started + SWEEP_INTERVAL);
+        self.sweep_by
+            .get_or_insert(operation.started + SWEEP_INTERVAL);
         Some(self.operations.insert(operation))
     }
 }
@@ -357,7 +426,10 @@ fn failure(code: FailureCode) -> Failed {
         FailureCode::Forbidden => "the certificate does not allow this request",
         FailureCode::MemoryFull => "the memory cap is reached: nothing was changed",
     };
-    Failed { code, reason: reason.to_owned() }
+    Failed {
+        code,
+        reason: reason.to_owned(),
+    }
 }
 
 /// An owner that was asked gets this many of its retransmission timeouts.

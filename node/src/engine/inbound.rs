@@ -33,14 +33,7 @@ pub enum BrokenRule {
 impl Core {
     /// A whole frame from a link that this core accepted; `from` and `role` are those of the
     /// certificate. The engine relies on the link to have checked the role.
-    pub fn handle_frame(
-        &mut self,
-        link: u64,
-        from: &NodeName,
-        role: Role,
-        frame: &[u8],
-        now: Now,
-    ) {
+    pub fn handle_frame(&mut self, link: u64, from: &NodeName, role: Role, frame: &[u8], now: Now) {
         self.counters.frames_in += 1;
         self.take_frame(self.config.core, link, from, role, frame, now);
         self.settle(now);
@@ -55,7 +48,9 @@ impl Core {
         now: Now,
     ) -> Result<(), BrokenRule> {
         self.counters.frames_in += 1;
-        let Ok(Some(frame)) = Frame::split(frame) else { return Err(BrokenRule::Torn) };
+        let Ok(Some(frame)) = Frame::split(frame) else {
+            return Err(BrokenRule::Torn);
+        };
         let request = frame.header.request;
         let broken = match codec::decode(&self.config.params, frame.header.kind, frame.body) {
             Ok(message) => self.take_answer(request, from, message, now).err(),
@@ -99,13 +94,30 @@ impl Core {
         frame: &[u8],
         now: Now,
     ) {
-        let Ok(Some(Frame { header, body, bytes })) = Frame::split(frame) else {
+        let Ok(Some(Frame {
+            header,
+            body,
+            bytes,
+        })) = Frame::split(frame)
+        else {
             return self.misbehaved(core, link, BrokenRule::Torn.to_string());
         };
-        let reply = ReplyTo { core, link, request: header.request };
+        let reply = ReplyTo {
+            core,
+            link,
+            request: header.request,
+        };
         if let Some(home) = self.home(&header) {
             let (from, frame) = (from.clone(), bytes.to_vec());
-            return self.outbox.mail(home, Mail::Frame { reply, from, role, frame });
+            return self.outbox.mail(
+                home,
+                Mail::Frame {
+                    reply,
+                    from,
+                    role,
+                    frame,
+                },
+            );
         }
         match codec::decode(&self.config.params, header.kind, body) {
             Ok(message) => self.take_message(reply, from, role, message, now),
@@ -164,7 +176,9 @@ impl Core {
 
     /// A request on a key: from a client it is served as a gateway, from a node only as the owner.
     fn take_request(&mut self, reply: ReplyTo, role: Role, message: &Message<'_>, now: Now) {
-        let Some(request) = ClientRequest::of(message) else { return };
+        let Some(request) = ClientRequest::of(message) else {
+            return;
+        };
         if role == Role::Client {
             return self.begin(Origin::Client(reply), &request, now);
         }
@@ -176,7 +190,10 @@ impl Core {
             Some(_) => self.outbox.answer(reply, &Message::NotOwner),
             None => {
                 let reason = "a Lookup is a client's request; nodes send FindSuccessor".to_owned();
-                let failed = Failed { code: FailureCode::Forbidden, reason };
+                let failed = Failed {
+                    code: FailureCode::Forbidden,
+                    reason,
+                };
                 self.outbox.answer(reply, &Message::Failed(failed));
             }
         }

@@ -10,6 +10,10 @@
 //! Keys are not here. Whoever asks compares them, and tells the hash of a handle when a segment is
 //! split or merged.
 
+mod segment;
+
+use self::segment::{SEGMENT_BYTES, SEGMENT_ENTRIES, Segment};
+
 /// From hashes to handles.
 pub(crate) struct Index {
     /// Number of the segment for each value of the topmost `depth` bits.
@@ -23,22 +27,6 @@ pub(crate) struct Index {
     moving: Vec<u32>,
 }
 
-struct Segment {
-    /// [`BUCKETS`] of them, or none when the segment is vacant.
-    buckets: Box<[Bucket]>,
-    len: u16,
-    depth: u8,
-}
-
-/// One cache line. Bytes 0–11 of `head` are tags, 0 where there is no entry; bytes 12–13 count the
-/// entries that passed this bucket because it was full.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Bucket {
-    head: [u8; 16],
-    handles: [u32; ENTRIES],
-}
-
 impl Index {
     pub(crate) fn new() -> Self {
         let mut at_depth = [0; DEPTH_MAX as usize + 1];
@@ -50,45 +38,27 @@ impl Index {
             segments: (0..1 << DEPTH_MIN).map(|_| segment()).collect(),
             vacant: Vec::new(),
             at_depth,
-            moving: Vec::with_capacity(BUCKETS * ENTRIES),
+            moving: Vec::with_capacity(SEGMENT_ENTRIES),
         }
     }
 
     /// The handle filed under `hash` which `is_it` accepts.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let buckets = self.segment(hash).table();
-        let tag = tag_of(hash);
-        let mut at = home_of(hash);
-        for _ in 0..BUCKETS {
-            let bucket = &buckets[at];
-            let mut hits = bucket.matches(tag);
-            while hits != 0 {
-                let handle = bucket.handles[hits.trailing_zeros() as usize];
-                if is_it(handle) {
-                    return Some(handle);
-                }
-                hits &= hits - 1;
-            }
-            if bucket.passed() == 0 {
-                return None;
-            }
-            at = (at + 1) % BUCKETS;
-        }
-        None
+    pub(crate) fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.segment(hash).find(hash, is_it)
     }
 
     /// The bucket a lookup of `hash` reads first: something to touch ahead of time.
     #[inline]
     pub(crate) fn home(&self, hash: u64) -> &[u8; 16] {
-        &self.segment(hash).table()[home_of(hash)].head
+        self.segment(hash).home(hash)
     }
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> u64 {
         let live = self.segments.len() - self.vacant.len();
         let words = self.directory.capacity() + self.vacant.capacity() + self.moving.capacity();
-        let bytes = live * size_of::<[Bucket; BUCKETS]>()
+        let bytes = live * SEGMENT_BYTES
             + self.segments.capacity() * size_of::<Segment>()
             + words * size_of::<u32>();
         bytes as u64
@@ -100,7 +70,7 @@ impl Index {
         if segment.len < SPLIT_AT {
             return 0;
         }
-        let mut bytes = size_of::<[Bucket; BUCKETS]>();
+        let mut bytes = SEGMENT_BYTES;
         if u32::from(segment.depth) == self.depth {
             bytes += self.directory.len() * 2 * size_of::<u32>();
         }
@@ -114,7 +84,7 @@ impl Index {
     /// hashes, which takes someone who knows the seed.
     pub(crate) fn has_room(&self, hash: u64) -> bool {
         let segment = self.segment(hash);
-        usize::from(segment.len) < BUCKETS * ENTRIES
+        usize::from(segment.len) < SEGMENT_ENTRIES
     }
 
     /// Files `handle` under `hash`; the caller has seen that there is room and that it is not filed.
@@ -234,10 +204,7 @@ impl Index {
     /// Empties a segment into the list of moving handles.
     fn take_handles(&mut self, number: usize) -> Vec<u32> {
         let mut moving = std::mem::take(&mut self.moving);
-        let segment = &mut self.segments[number];
-        moving.extend(segment.handles());
-        segment.buckets.fill(Bucket::EMPTY);
-        segment.len = 0;
+        self.segments[number].drain_into(&mut moving);
         moving
     }
 
@@ -252,146 +219,11 @@ impl Index {
     }
 
     fn drop_segment(&mut self, number: usize) {
-        self.segments[number].buckets = Box::default();
+        self.segments[number].vacate();
         let number = u32::try_from(number).expect("segment numbers are 32 bits");
         self.vacant.push(number);
     }
 }
-
-impl Segment {
-    fn new(depth: u32) -> Self {
-        Self {
-            buckets: vec![Bucket::EMPTY; BUCKETS].into_boxed_slice(),
-            len: 0,
-            depth: u8::try_from(depth).expect("depths are below 64"),
-        }
-    }
-
-    #[inline]
-    fn table(&self) -> &[Bucket; BUCKETS] {
-        self.buckets
-            .first_chunk()
-            .expect("the directory names no vacant segment")
-    }
-
-    fn insert(&mut self, hash: u64, handle: u32) {
-        let mut at = home_of(hash);
-        for _ in 0..BUCKETS {
-            let bucket = &mut self.buckets[at];
-            let vacant = bucket.matches(NO_TAG);
-            if vacant != 0 {
-                let entry = vacant.trailing_zeros() as usize;
-                bucket.head[entry] = tag_of(hash);
-                bucket.handles[entry] = handle;
-                self.len += 1;
-                return;
-            }
-            bucket.count_passed(true);
-            at = (at + 1) % BUCKETS;
-        }
-        unreachable!("room was checked before");
-    }
-
-    fn remove(&mut self, hash: u64, handle: u32) -> bool {
-        let Some((at, entry)) = self.position(hash, handle) else {
-            return false;
-        };
-        self.buckets[at].head[entry] = NO_TAG;
-        self.len -= 1;
-        let mut passed = home_of(hash);
-        while passed != at {
-            self.buckets[passed].count_passed(false);
-            passed = (passed + 1) % BUCKETS;
-        }
-        true
-    }
-
-    fn replace(&mut self, hash: u64, old: u32, new: u32) -> bool {
-        let Some((at, entry)) = self.position(hash, old) else {
-            return false;
-        };
-        self.buckets[at].handles[entry] = new;
-        true
-    }
-
-    fn position(&self, hash: u64, handle: u32) -> Option<(usize, usize)> {
-        let tag = tag_of(hash);
-        let mut at = home_of(hash);
-        for _ in 0..BUCKETS {
-            let bucket = &self.buckets[at];
-            let mut hits = bucket.matches(tag);
-            while hits != 0 {
-                let entry = hits.trailing_zeros() as usize;
-                if bucket.handles[entry] == handle {
-                    return Some((at, entry));
-                }
-                hits &= hits - 1;
-            }
-            if bucket.passed() == 0 {
-                return None;
-            }
-            at = (at + 1) % BUCKETS;
-        }
-        None
-    }
-
-    fn handles(&self) -> impl Iterator<Item = u32> {
-        self.buckets.iter().flat_map(|bucket| {
-            let entries = bucket.head.iter().zip(&bucket.handles);
-            entries
-                .filter(|&(&tag, _)| tag != NO_TAG)
-                .map(|(_, &handle)| handle)
-        })
-    }
-}
-
-impl Bucket {
-    const EMPTY: Self = Self {
-        head: [0; 16],
-        handles: [0; ENTRIES],
-    };
-
-    /// One bit for each entry with this tag.
-    #[inline]
-    fn matches(&self, tag: u8) -> u32 {
-        let mut bits = 0;
-        for (at, &own) in self.head.iter().enumerate() {
-            bits |= u32::from(own == tag) << at;
-        }
-        bits & ((1 << ENTRIES) - 1)
-    }
-
-    #[inline]
-    fn passed(&self) -> u16 {
-        u16::from_le_bytes([self.head[12], self.head[13]])
-    }
-
-    fn count_passed(&mut self, is_more: bool) {
-        let passed = self.passed();
-        let passed = if is_more { passed + 1 } else { passed - 1 };
-        self.head[12..14].copy_from_slice(&passed.to_le_bytes());
-    }
-}
-
-/// The first bucket for a hash: by bits that the directory does not use.
-#[inline]
-fn home_of(hash: u64) -> usize {
-    hash as usize % BUCKETS
-}
-
-/// The tag of a hash, by bits that neither directory nor bucket use; never [`NO_TAG`].
-#[inline]
-fn tag_of(hash: u64) -> u8 {
-    hash.to_le_bytes()[1].max(1)
-}
-
-const NO_TAG: u8 = 0;
-
-/// Buckets of a segment.
-const BUCKETS: usize = 64;
-
-/// Entries of a bucket.
-const ENTRIES: usize = 12;
 
 /// Entries of a segment that is split before the next one: five sixths of its places. A segment is
 /// therefore between five and ten twelfths full in a growing store: 6.4 to 12.8 bytes a record.
@@ -413,8 +245,7 @@ const DEPTH_MAX: u32 = 26;
 /// keys chosen to collide must not cost memory without end.
 const DIRECTORY_PER_SEGMENT_MAX: usize = 64;
 
-const _: () = assert!(size_of::<Bucket>() == 64);
-const _: () = assert!((SPLIT_AT as usize) < BUCKETS * ENTRIES && MERGED_MAX < SPLIT_AT);
+const _: () = assert!((SPLIT_AT as usize) < SEGMENT_ENTRIES && MERGED_MAX < SPLIT_AT);
 
 #[cfg(test)]
 mod tests {
@@ -505,7 +336,7 @@ mod tests {
             index.insert(7, count, |_| 7);
             count += 1;
         }
-        assert_eq!(count as usize, BUCKETS * ENTRIES);
+        assert_eq!(count as usize, SEGMENT_ENTRIES);
         for handle in 0..count {
             assert_eq!(index.find(7, |h| h == handle), Some(handle));
         }

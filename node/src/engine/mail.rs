@@ -80,9 +80,17 @@ impl ShardOp {
     #[must_use]
     pub fn of(request: &ClientRequest<'_>) -> Option<Self> {
         Some(match *request {
-            ClientRequest::Put { key, ttl_s, replication, value } => {
-                Self::Put { key, ttl_s, replication, value: value.to_vec() }
-            }
+            ClientRequest::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            } => Self::Put {
+                key,
+                ttl_s,
+                replication,
+                value: value.to_vec(),
+            },
             ClientRequest::Get { key } => Self::Get(key),
             ClientRequest::Delete { key } => Self::Delete(key),
             ClientRequest::Lookup { .. } => return None,
@@ -93,9 +101,19 @@ impl ShardOp {
     #[must_use]
     pub fn request(&self) -> ClientRequest<'_> {
         match self {
-            Self::Put { key, ttl_s, replication, value } => {
+            Self::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            } => {
                 let (key, ttl_s, replication) = (*key, *ttl_s, *replication);
-                ClientRequest::Put { key, ttl_s, replication, value }
+                ClientRequest::Put {
+                    key,
+                    ttl_s,
+                    replication,
+                    value,
+                }
             }
             Self::Get(key) => ClientRequest::Get { key: *key },
             Self::Delete(key) => ClientRequest::Delete { key: *key },
@@ -106,9 +124,19 @@ impl ShardOp {
     #[must_use]
     pub fn message(&self) -> Message<'_> {
         match self {
-            Self::Put { key, ttl_s, replication, value } => {
+            Self::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            } => {
                 let (key, ttl_s, replication) = (*key, *ttl_s, *replication);
-                Message::Put(Put { key, ttl_s, replication, value })
+                Message::Put(Put {
+                    key,
+                    ttl_s,
+                    replication,
+                    value,
+                })
             }
             Self::Get(key) => Message::Get(Get { key: *key }),
             Self::Delete(key) => Message::Delete(Delete { key: *key }),

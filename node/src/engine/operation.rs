@@ -81,7 +81,12 @@ struct Slot {
 impl Operations {
     /// No operations; numbers carry `core` and `tag`.
     pub(super) const fn new(core: u8, tag: u8) -> Self {
-        Self { core, tag, slots: Vec::new(), free: Vec::new() }
+        Self {
+            core,
+            tag,
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
     }
 
     /// How many are under way.
@@ -92,7 +97,10 @@ impl Operations {
     /// Begins an operation and gives its number.
     pub(super) fn insert(&mut self, operation: Operation) -> RequestId {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, operation: None });
+            self.slots.push(Slot {
+                generation: 0,
+                operation: None,
+            });
             u32::try_from(self.slots.len() - 1).expect("operations are bounded far below 2^32")
         });
         let slot = &mut self.slots[index as usize];
@@ -104,7 +112,11 @@ impl Operations {
     /// The operation called `number`, unless it has ended.
     pub(super) fn get_mut(&mut self, number: RequestId) -> Option<&mut Operation> {
         let slot = self.slots.get_mut(slot_index(number))?;
-        if slot.generation == number.instance() { slot.operation.as_mut() } else { None }
+        if slot.generation == number.instance() {
+            slot.operation.as_mut()
+        } else {
+            None
+        }
     }
 
     /// Ends the operation called `number`.

@@ -24,7 +24,13 @@ impl Outbox {
     /// An empty outbox of core `core`.
     pub(super) fn new(core: u8) -> Self {
         let (links, peers) = (BTreeMap::new(), BTreeMap::new());
-        Self { core, queue: VecDeque::new(), popped: 0, links, peers }
+        Self {
+            core,
+            queue: VecDeque::new(),
+            popped: 0,
+            links,
+            peers,
+        }
     }
 
     /// Sends a message to a peer over this core's own link.
@@ -32,7 +38,10 @@ impl Outbox {
         let index = match self.peers.get(to) {
             Some(index) => *index,
             None => {
-                let output = Output::Send { to: to.clone(), frames: Vec::new() };
+                let output = Output::Send {
+                    to: to.clone(),
+                    frames: Vec::new(),
+                };
                 let index = self.push(output);
                 self.peers.insert(to.clone(), index);
                 index
@@ -46,7 +55,10 @@ impl Outbox {
         if reply.core != self.core {
             let mut frames = Vec::new();
             codec::encode(&mut frames, reply.request, message);
-            let mail = Mail::Reply { link: reply.link, frames };
+            let mail = Mail::Reply {
+                link: reply.link,
+                frames,
+            };
             return self.mail(reply.core, mail);
         }
         let index = self.reply_index(reply.link);
@@ -98,7 +110,10 @@ impl Outbox {
         if let Some(index) = self.links.get(&link) {
             return *index;
         }
-        let index = self.push(Output::Reply { link, frames: Vec::new() });
+        let index = self.push(Output::Reply {
+            link,
+            frames: Vec::new(),
+        });
         self.links.insert(link, index);
         index
     }
@@ -119,11 +134,17 @@ mod tests {
     fn frames_for_one_destination_leave_together() {
         let mut outbox = Outbox::new(0);
         let peer = NodeName::parse("127.0.0.1:1").expect("a name");
-        let reply = ReplyTo { core: 0, link: 7, request: RequestId(1) };
+        let reply = ReplyTo {
+            core: 0,
+            link: 7,
+            request: RequestId(1),
+        };
         outbox.send(&peer, RequestId(1), &Message::Ping);
         outbox.answer(reply, &Message::Pong);
         outbox.send(&peer, RequestId(2), &Message::Ping);
-        let Some(Output::Send { frames, .. }) = outbox.pop() else { panic!("a send is due") };
+        let Some(Output::Send { frames, .. }) = outbox.pop() else {
+            panic!("a send is due")
+        };
         let mut one = Vec::new();
         codec::encode(&mut one, RequestId(1), &Message::Ping);
         assert_eq!(frames.len(), 2 * one.len());
@@ -136,9 +157,17 @@ mod tests {
     #[test]
     fn answers_to_links_of_other_cores_are_mailed() {
         let mut outbox = Outbox::new(0);
-        let reply = ReplyTo { core: 1, link: 7, request: RequestId(1) };
+        let reply = ReplyTo {
+            core: 1,
+            link: 7,
+            request: RequestId(1),
+        };
         outbox.answer(reply, &Message::Pong);
-        let Some(Output::Mail { to: 1, mail: Mail::Reply { link: 7, .. } }) = outbox.pop() else {
+        let Some(Output::Mail {
+            to: 1,
+            mail: Mail::Reply { link: 7, .. },
+        }) = outbox.pop()
+        else {
             panic!("mail is due")
         };
     }

@@ -107,6 +107,12 @@ impl<'a> Slot<'a> {
         u32_at(self.head, 28)
     }
 
+    /// The first byte of the value.
+    #[inline]
+    pub(crate) fn value_start(&self) -> Option<&'a u8> {
+        self.rest.first()
+    }
+
     #[inline]
     pub(crate) fn record(&self) -> RecordRef<'a> {
         RecordRef {

@@ -76,9 +76,17 @@ impl<'a> ClientRequest<'a> {
     #[must_use]
     pub const fn of(message: &Message<'a>) -> Option<Self> {
         Some(match *message {
-            Message::Put(Put { key, ttl_s, replication, value }) => {
-                Self::Put { key, ttl_s, replication, value }
-            }
+            Message::Put(Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            }) => Self::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            },
             Message::Get(Get { key }) => Self::Get { key },
             Message::Delete(Delete { key }) => Self::Delete { key },
             Message::Lookup(Lookup { target, mode }) => Self::Lookup { target, mode },
@@ -108,9 +116,19 @@ impl ClientAnswer {
     pub fn of(message: &Message<'_>) -> Option<Self> {
         Some(match message {
             Message::Stored(stored) => Self::Stored(*stored),
-            Message::Value(Value { version, expiry_ms, route, value }) => {
+            Message::Value(Value {
+                version,
+                expiry_ms,
+                route,
+                value,
+            }) => {
                 let (version, expiry_ms, route) = (*version, *expiry_ms, *route);
-                Self::Value { version, expiry_ms, route, value: value.to_vec() }
+                Self::Value {
+                    version,
+                    expiry_ms,
+                    route,
+                    value: value.to_vec(),
+                }
             }
             Message::Absent(route) => Self::Absent(*route),
             Message::LookupAnswer(answer) => Self::Owner(Box::new(answer.clone())),
@@ -124,9 +142,19 @@ impl ClientAnswer {
     pub fn message(&self) -> Message<'_> {
         match self {
             Self::Stored(stored) => Message::Stored(*stored),
-            Self::Value { version, expiry_ms, route, value } => {
+            Self::Value {
+                version,
+                expiry_ms,
+                route,
+                value,
+            } => {
                 let (version, expiry_ms, route) = (*version, *expiry_ms, *route);
-                Message::Value(Value { version, expiry_ms, route, value })
+                Message::Value(Value {
+                    version,
+                    expiry_ms,
+                    route,
+                    value,
+                })
             }
             Self::Absent(route) => Message::Absent(*route),
             Self::Owner(answer) => Message::LookupAnswer(answer.as_ref().clone()),

@@ -14,14 +14,19 @@ impl Shard {
     pub(super) fn serve(&mut self, request: &ClientRequest<'_>, now: Now) -> Message<'_> {
         let route = Route::default();
         match *request {
-            ClientRequest::Put { key, ttl_s, replication, value } => {
-                match self.put(key, ttl_s, replication, value, now) {
-                    Ok(applied) => {
-                        Message::Stored(Stored { version: applied.version, hosts: 1, route })
-                    }
-                    Err(error) => refused(&error),
-                }
-            }
+            ClientRequest::Put {
+                key,
+                ttl_s,
+                replication,
+                value,
+            } => match self.put(key, ttl_s, replication, value, now) {
+                Ok(applied) => Message::Stored(Stored {
+                    version: applied.version,
+                    hosts: 1,
+                    route,
+                }),
+                Err(error) => refused(&error),
+            },
             ClientRequest::Get { key } => match self.get(&key, now) {
                 Some(record) => Message::Value(Value {
                     version: record.version,
@@ -32,9 +37,11 @@ impl Shard {
                 None => Message::Absent(route),
             },
             ClientRequest::Delete { key } => match self.delete(&key, now) {
-                Some(applied) => {
-                    Message::Stored(Stored { version: applied.version, hosts: 1, route })
-                }
+                Some(applied) => Message::Stored(Stored {
+                    version: applied.version,
+                    hosts: 1,
+                    route,
+                }),
                 None => Message::Absent(route),
             },
             ClientRequest::Lookup { .. } => Message::Failed(Failed {
@@ -50,5 +57,8 @@ fn refused(error: &PutError) -> Message<'static> {
         PutError::Full { .. } => FailureCode::MemoryFull,
         _ => FailureCode::Invalid,
     };
-    Message::Failed(Failed { code, reason: error.to_string() })
+    Message::Failed(Failed {
+        code,
+        reason: error.to_string(),
+    })
 }

@@ -278,3 +278,144 @@ impl ShardCounters {
 
 /// Most records looked at by one [`Shard::handle_timeout`]: well below a millisecond of work.
 const SWEEP_RECORDS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard() -> Shard {
+        let ttl = TtlPolicy {
+            default_s: 100,
+            min_s: 10,
+            max_s: 1000,
+        };
+        Shard::new(ShardConfig {
+            memory_max: 1 << 20,
+            ttl,
+            replication: 3,
+            node: 7,
+            seed: 1,
+        })
+    }
+
+    fn key(tag: u8) -> Key {
+        Key::from_bytes([tag; 32])
+    }
+
+    #[test]
+    fn a_value_put_is_read_until_it_is_deleted() {
+        let (mut shard, now) = (shard(), Now::at_ms(1_000));
+        let put = shard.put(key(1), 50, 2, b"one", now).unwrap();
+        let read = shard.get(&key(1), now).unwrap();
+        assert_eq!((read.value, read.version), (&b"one"[..], put.version));
+        assert_eq!(
+            (put.version.node, put.expiry_ms, put.replicas),
+            (7, 51_000, 2)
+        );
+        let delete = shard.delete(&key(1), now).unwrap();
+        assert!(delete.version > put.version);
+        assert_eq!(shard.get(&key(1), now), None);
+        assert_eq!(shard.delete(&key(1), now), None);
+        let counters = ShardCounters {
+            puts: 1,
+            gets: 2,
+            hits: 1,
+            misses: 1,
+            deletes: 1,
+            ..*shard.counters()
+        };
+        assert_eq!(*shard.counters(), counters);
+    }
+
+    #[test]
+    fn ttl_and_replication_are_kept_within_their_bounds() {
+        let mut shard = shard();
+        let mut put = |ttl_s, replication| {
+            let put = shard
+                .put(key(1), ttl_s, replication, b"x", Now::at_ms(0))
+                .unwrap();
+            (put.expiry_ms, put.replicas)
+        };
+        assert_eq!(put(0, 0), (100_000, 3));
+        assert_eq!(put(1, 1), (10_000, 1));
+        assert_eq!(put(u32::MAX, u8::MAX), (1_000_000, 3));
+    }
+
+    #[test]
+    fn expired_values_are_swept_when_the_timeout_says_so() {
+        let mut shard = shard();
+        assert_eq!(shard.poll_timeout(), None);
+        for tag in 0..20 {
+            shard
+                .put(key(tag), 10 + u32::from(tag % 2), 0, b"x", Now::at_ms(500))
+                .unwrap();
+        }
+        for left in [10, 0] {
+            let mono = shard.poll_timeout().unwrap();
+            let now = Now::at_ms(u64::try_from(mono.as_millis()).unwrap());
+            assert!(!shard.handle_timeout(now).has_more);
+            assert_eq!(shard.memory().records, left);
+        }
+        assert_eq!((shard.poll_timeout(), shard.counters().expired), (None, 20));
+    }
+
+    #[test]
+    fn applied_records_keep_their_order_and_move_the_clock() {
+        let (mut shard, now) = (shard(), Now::at_ms(1_000));
+        let apply = |shard: &mut Shard, stamp, value| {
+            let version = Version { stamp, node: 3 };
+            shard.apply(
+                &Record {
+                    key: key(1),
+                    version,
+                    expiry_ms: 0,
+                    value,
+                },
+                now,
+            )
+        };
+        assert_eq!(
+            apply(&mut shard, 5_000 << 16, b"new"),
+            Ok(PutOutcome::Inserted)
+        );
+        assert_eq!(
+            apply(&mut shard, 4_000 << 16, b"old"),
+            Ok(PutOutcome::Stale)
+        );
+        assert_eq!(shard.get(&key(1), now).unwrap().value, b"new");
+        let put = shard.put(key(1), 0, 0, b"mine", now).unwrap();
+        assert_eq!(put.version.wall_ms(), 5_000);
+        assert_eq!(shard.get(&key(1), now).unwrap().value, b"mine");
+    }
+
+    #[test]
+    fn a_full_shard_says_so_and_counts_it() {
+        let (mut shard, now) = (shard(), Now::at_ms(0));
+        let full = (0..=u8::MAX).find_map(|tag| shard.put(key(tag), 0, 0, &[1; 9_000], now).err());
+        assert!(matches!(
+            full,
+            Some(PutError::Full {
+                memory_max: 1_048_576,
+                ..
+            })
+        ));
+        assert_eq!(shard.counters().refused_full, 1);
+        assert!(shard.memory().bytes_used <= 1 << 20);
+    }
+
+    #[test]
+    fn shards_share_the_keys_evenly() {
+        let mut counts = [0u32; 6];
+        for number in 0..60_000u64 {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&number.to_le_bytes());
+            let shard = shard_of(&Key::from_bytes(bytes), 6);
+            counts[usize::from(shard.0)] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (9_500..10_500).contains(count)),
+            "{counts:?}"
+        );
+        assert_eq!(shard_of(&key(3), 0), ShardId(0));
+    }
+}

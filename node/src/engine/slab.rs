@@ -4,11 +4,12 @@
 //! so, so that a class never holds more than one partly filled page, memory follows the live records
 //! exactly, and there is no fragmentation to bound. A page that empties is given back. Records
 //! longer than the largest class have a page of their own, of exactly their length.
-//!
-//! Slots are multiples of 4 bytes up to 256, of 8 up to 512, of 32 up to 1,024 and of 64 up to 2,048:
-//! at most 7 bytes of a record up to 512, or 6.25 % of a longer one, are lost to rounding.
 
 use super::record::{HEAD_BYTES, Record, Slot, write_next, write_prev, write_record};
+use super::size_class::{
+    BIG, CLASSES, LINE_BYTES, PAGE_BYTES, SLOT_BYTES_MAX, SLOT_ROOM_BYTES, class_of, slot_bytes_of,
+    slots_of,
+};
 
 /// Where a record lies: page number and slot. The topmost bit is never set, which leaves the wheel a
 /// bit to tell a record from a list.
@@ -296,51 +297,6 @@ impl Class {
     }
 }
 
-/// The class whose slots suit a record of `record_bytes`, [`BIG`] when none does.
-fn class_of(record_bytes: usize) -> u8 {
-    let class = match record_bytes {
-        0..=256 => record_bytes.max(HEAD_BYTES).div_ceil(4) - 16,
-        257..=512 => 49 + (record_bytes - 256).div_ceil(8) - 1,
-        513..=1024 => 81 + (record_bytes - 512).div_ceil(32) - 1,
-        1025..=SLOT_BYTES_MAX => 97 + (record_bytes - 1024).div_ceil(64) - 1,
-        _ => usize::from(BIG),
-    };
-    u8::try_from(class).expect("there are 113 classes")
-}
-
-/// Length of the slots of a class.
-fn slot_bytes_of(class: u8) -> u16 {
-    let class16 = u16::from(class);
-    match class {
-        0..49 => 64 + class16 * 4,
-        49..81 => 256 + (class16 - 48) * 8,
-        81..97 => 512 + (class16 - 80) * 32,
-        _ => 1024 + (class16 - 96) * 64,
-    }
-}
-
-/// Slots of a page of a class.
-fn slots_of(class: u8) -> u32 {
-    SLOT_ROOM_BYTES / u32::from(slot_bytes_of(class))
-}
-
-const CLASSES: u8 = 113;
-
-/// The class of records that have a page of their own.
-const BIG: u8 = u8::MAX;
-
-/// Longest slot in bytes.
-const SLOT_BYTES_MAX: usize = 2048;
-
-/// Bytes of a page. A class wastes at most one page, all classes together 3.5 MiB.
-const PAGE_BYTES: usize = 32 * 1024;
-
-/// Bytes of a cache line, where the first slot of a page starts.
-const LINE_BYTES: usize = 64;
-
-/// Bytes of a page that slots may use wherever its first cache line starts.
-const SLOT_ROOM_BYTES: u32 = (PAGE_BYTES - LINE_BYTES) as u32;
-
 /// Bits of a handle that number the slot.
 const SLOT_BITS: u32 = 9;
 
@@ -384,22 +340,6 @@ mod tests {
             expiry_ms: 0,
             value,
         }
-    }
-
-    #[test]
-    fn every_length_has_the_narrowest_slot() {
-        for bytes in HEAD_BYTES..=SLOT_BYTES_MAX {
-            let class = class_of(bytes);
-            assert!(class < CLASSES);
-            let slot = usize::from(slot_bytes_of(class));
-            assert!(slot >= bytes, "{bytes} in {slot}");
-            assert!(
-                slot - bytes < if bytes <= 256 { 4 } else { 8 } || (slot - bytes) * 16 < bytes,
-                "{bytes} in {slot}"
-            );
-            assert!(class == 0 || usize::from(slot_bytes_of(class - 1)) < bytes);
-        }
-        assert_eq!(class_of(SLOT_BYTES_MAX + 1), BIG);
     }
 
     #[test]

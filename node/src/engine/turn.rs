@@ -33,14 +33,23 @@ impl Core {
         while let Some(output) = self.ring.as_mut().and_then(|ring| ring.poll_output()) {
             moved = true;
             match output {
-                ChordOutput::Ask { to, request, message } => {
+                ChordOutput::Ask {
+                    to,
+                    request,
+                    message,
+                } => {
                     self.outbox.send(&to, request, &message);
                 }
                 ChordOutput::Tell { to, message } => {
                     self.outbox.send(&to, RequestId::default(), &message);
                 }
                 ChordOutput::Answer { reply, message } => self.outbox.answer(reply, &message),
-                ChordOutput::Lookup { ticket, target, via, deadline } => {
+                ChordOutput::Lookup {
+                    ticket,
+                    target,
+                    via,
+                    deadline,
+                } => {
                     let mode = LookupMode::Recursive;
                     self.router.lookup(ticket, target, mode, via, deadline, now);
                 }
@@ -54,7 +63,11 @@ impl Core {
         while let Some(output) = self.router.poll_output() {
             moved = true;
             match output {
-                RouterOutput::Ask { to, request, message } => {
+                RouterOutput::Ask {
+                    to,
+                    request,
+                    message,
+                } => {
                     self.outbox.send(&to, request, &message);
                 }
                 RouterOutput::Tell { to, message } => {
@@ -105,7 +118,10 @@ impl Core {
             return;
         }
         for ticket in std::mem::take(&mut self.leave_tickets) {
-            self.outbox.push(Output::Admin { ticket, answer: AdminAnswer::Left });
+            self.outbox.push(Output::Admin {
+                ticket,
+                answer: AdminAnswer::Left,
+            });
         }
     }
 }

@@ -264,8 +264,8 @@ fn cut(reason: &str) -> &str {
 }
 
 /// Writes an rkyv body straight to the end of `out`. The scratch space on the stack holds what rkyv
-/// remembers of each list entry until it writes the list; it is never initialised, so its size costs
-/// nothing.
+/// remembers of each list entry until it writes the list; it is never initialised, so its size
+/// costs nothing.
 #[inline]
 fn append<T>(out: &mut Vec<u8>, body: &T)
 where

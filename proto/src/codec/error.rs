@@ -1,5 +1,5 @@
-//! What can be wrong with the body of a frame. All of it is the peer's fault; the texts end up in the
-//! Refuse that the peer gets and in the logs of both sides.
+//! What can be wrong with the body of a frame. All of it is the peer's fault; the texts end up in
+//! the Refuse that the peer gets and in the logs of both sides.
 
 use thiserror::Error;
 

@@ -10,9 +10,9 @@
 //!                                                                  38  NotOwner
 //! ```
 //!
-//! 64 to 95 are kept for replication (Replicate, Fetch, slice digests, hand-over). A number is never
-//! used again for another layout: a changed message gets a new one. All stay below 256, and so clear
-//! of the DHT API's 500 to 689.
+//! 64 to 95 are kept for replication (Replicate, Fetch, slice digests, hand-over). A number is
+//! never used again for another layout: a changed message gets a new one. All stay below 256, and
+//! so clear of the DHT API's 500 to 689.
 
 use crate::message::{Message, Role};
 

@@ -35,8 +35,9 @@ impl LinkConfig {
         }))
     }
 
-    /// As `new` for a client, which says of itself what its certificate says. The ring's parameters it
-    /// learns from `Link::peer_hello`; those it names itself are the defaults and nobody compares them.
+    /// As `new` for a client, which says of itself what its certificate says. The ring's parameters
+    /// it learns from `Link::peer_hello`; those it names itself are the defaults and nobody
+    /// compares them.
     pub fn for_client(pems: &LinkPems) -> Result<Arc<Self>, IdentityError> {
         let own = identity::read_pem(&pems.cert_chain)?;
         let hello = Hello {
@@ -55,8 +56,8 @@ impl LinkConfig {
         Self::new(pems, hello)
     }
 
-    /// Whether nodes with the same CA certificates would take our own certificate now: signed by one
-    /// of them, within its dates, for this use.
+    /// Whether nodes with the same CA certificates would take our own certificate now: signed by
+    /// one of them, within its dates, for this use.
     pub fn check_own(&self) -> Result<(), IdentityError> {
         self.tls.check_own()
     }

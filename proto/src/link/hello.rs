@@ -1,4 +1,5 @@
-//! Whether the other side is who it should be: its certificate, once it has verified, and its Hello.
+//! Whether the other side is who it should be: its certificate, once it has verified, and its
+//! Hello.
 
 use rustls::Connection;
 

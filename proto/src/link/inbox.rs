@@ -28,7 +28,8 @@ impl Inbox {
     }
 
     /// Takes back the space of polled frames: for nothing when all were polled, otherwise only when
-    /// the rest is smaller than what is gained, so that the moves stay linear in the bytes received.
+    /// the rest is smaller than what is gained, so that the moves stay linear in the bytes
+    /// received.
     pub(super) fn compact(&mut self) {
         let rest = self.len();
         if rest == 0 {

@@ -1,5 +1,6 @@
 //! What a link does with the bytes it receives: the checks before TLS, the two Hellos, and whether
-//! each message may come from this peer now. All of it decides on headers, as soon as they are there.
+//! each message may come from this peer now. All of it decides on headers, as soon as they are
+//! there.
 
 use std::io::BufRead;
 

@@ -1,4 +1,5 @@
-//! Two links in memory, with every way of cutting the bytes, and every refusal seen from both sides.
+//! Two links in memory, with every way of cutting the bytes, and every refusal seen from both
+//! sides.
 
 mod authority;
 mod flow;

@@ -182,6 +182,9 @@ fn a_farewell_is_no_error_and_a_broken_connection_is_one() {
     assert_eq!(polled(&mut pair.acceptor), [frame(1, &Message::Ping)]);
     assert!(pair.acceptor.peer_has_closed());
     assert_eq!(pair.acceptor.receive_end(), Ok(()));
+    pair.dialler.write_frames(&frame(2, &Message::Ping));
+    codec::encode(pair.dialler.outbox(), RequestId(3), &Message::Ping);
+    assert!(!pair.dialler.wants_transmit(), "words after the farewell");
 
     let mut pair = Pair::new(&a, &b, B).ready(5000);
     assert_eq!(pair.acceptor.receive_end(), Err(LinkError::BrokenOff));

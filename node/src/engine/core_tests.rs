@@ -1,0 +1,214 @@
+//! Cores of whole rings, driven in memory: requests through any gateway, crashes, leaving, the
+//! rules for peers.
+
+use proto::codec;
+use proto::key::Key;
+use proto::message::{FailureCode, Get, LookupMode, Message, Notify, Put, RequestId, Role};
+use proto::peer::Peer;
+
+use super::request::{AdminAnswer, AdminRequest, ClientAnswer, ClientRequest};
+use super::testnet::{TestNet, name, params};
+
+fn put(key: Key, value: &[u8]) -> ClientRequest<'_> {
+    ClientRequest::Put {
+        key,
+        ttl_s: 0,
+        replication: 0,
+        value,
+    }
+}
+
+fn key(i: usize) -> Key {
+    Key::from_text(&format!("key {i}"))
+}
+
+fn value_of(answer: &ClientAnswer) -> Option<&[u8]> {
+    match answer {
+        ClientAnswer::Value { value, .. } => Some(value),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_core_of_every_node_answers_for_every_key() {
+    for (nodes, cores) in [(1, 1), (1, 3), (2, 2), (5, 2)] {
+        let mut net = TestNet::new(nodes, cores);
+        net.run(20_000);
+        for i in 0..20 {
+            let stored = net.ask((i % nodes, 0), &put(key(i), key(i).as_bytes()), 1_000);
+            assert!(matches!(stored, ClientAnswer::Stored(_)), "{stored:?}");
+        }
+        for i in 0..20 {
+            for node in 0..nodes {
+                let core = u8::try_from(i).expect("small") % cores;
+                let answer = net.ask((node, core), &ClientRequest::Get { key: key(i) }, 1_000);
+                assert_eq!(
+                    value_of(&answer),
+                    Some(&key(i).as_bytes()[..]),
+                    "{nodes} {cores}"
+                );
+            }
+        }
+        let gone = net.ask((0, 0), &ClientRequest::Delete { key: key(1) }, 1_000);
+        assert!(matches!(gone, ClientAnswer::Stored(_)));
+        let answer = net.ask((nodes - 1, 0), &ClientRequest::Get { key: key(1) }, 1_000);
+        assert!(matches!(answer, ClientAnswer::Absent(_)));
+    }
+}
+
+#[test]
+fn the_second_request_of_an_arc_costs_one_rpc() {
+    let mut net = TestNet::new(5, 1);
+    net.run(20_000);
+    for i in 0..20 {
+        net.ask((0, 0), &ClientRequest::Get { key: key(i) }, 1_000);
+    }
+    for i in 0..20 {
+        let ClientAnswer::Absent(route) =
+            net.ask((0, 0), &ClientRequest::Get { key: key(i) }, 1_000)
+        else {
+            panic!("nothing was stored")
+        };
+        assert!(route.rpcs <= 1, "{route:?}");
+        assert_eq!(route.cached, route.rpcs == 1);
+    }
+}
+
+#[test]
+fn requests_to_a_dead_owner_end_within_their_deadline_and_succeed_soon_after() {
+    let mut net = TestNet::new(5, 1);
+    net.run(20_000);
+    let keys: Vec<_> = (0..20).map(key).collect();
+    for key in &keys {
+        net.ask((0, 0), &ClientRequest::Get { key: *key }, 1_000);
+    }
+    net.kill(3);
+    for key in &keys {
+        net.ask((0, 0), &ClientRequest::Get { key: *key }, 5_100);
+    }
+    net.run(3_000);
+    for key in &keys {
+        let answer = net.ask((0, 0), &put(*key, b"again"), 1_000);
+        assert!(matches!(answer, ClientAnswer::Stored(_)), "{answer:?}");
+    }
+}
+
+#[test]
+fn lookups_name_the_owner_in_every_mode() {
+    let mut net = TestNet::new(5, 2);
+    net.run(20_000);
+    let target = key(1).position();
+    let mut owners = Vec::new();
+    for mode in [
+        LookupMode::Cached,
+        LookupMode::Recursive,
+        LookupMode::Traced,
+        LookupMode::Iterative,
+    ] {
+        let answer = net.ask((2, 1), &ClientRequest::Lookup { target, mode }, 1_000);
+        let ClientAnswer::Owner(answer) = answer else {
+            panic!("{mode:?}: {answer:?}")
+        };
+        owners.push(answer.owner.clone());
+    }
+    owners.dedup();
+    assert_eq!(owners.len(), 1);
+}
+
+#[test]
+fn a_crawl_lists_the_ring_and_the_dead() {
+    let mut net = TestNet::new(5, 1);
+    net.run(20_000);
+    let AdminAnswer::Ring(members) = net.operate(0, AdminRequest::Ring) else {
+        panic!()
+    };
+    assert_eq!(members.len(), 5);
+    net.kill(4);
+    let AdminAnswer::Ring(members) = net.operate(0, AdminRequest::Ring) else {
+        panic!()
+    };
+    assert_eq!(
+        members
+            .iter()
+            .filter(|member| member.phase == "unreachable")
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_node_that_left_is_no_member_and_refuses_requests() {
+    let mut net = TestNet::new(3, 2);
+    net.run(20_000);
+    assert_eq!(net.operate(1, AdminRequest::Leave), AdminAnswer::Left);
+    net.run(10);
+    assert!(!net.core((1, 1)).expect("it lives").is_member());
+    let answer = net.ask((1, 1), &ClientRequest::Get { key: key(1) }, 5_100);
+    assert!(matches!(answer, ClientAnswer::Failed(_)), "{answer:?}");
+    let answer = net.ask((0, 0), &put(key(1), b"v"), 1_000);
+    assert!(matches!(answer, ClientAnswer::Stored(_)), "{answer:?}");
+}
+
+#[test]
+fn an_empty_or_long_value_is_refused() {
+    let mut net = TestNet::new(1, 1);
+    net.run(1_000);
+    for value in [&[][..], &[0; 1_001][..]] {
+        let ClientAnswer::Failed(failed) = net.ask((0, 0), &put(key(1), value), 10) else {
+            panic!("it is not valid")
+        };
+        assert_eq!(failed.code, FailureCode::Invalid);
+    }
+}
+
+#[test]
+fn a_gateway_that_is_wrong_about_the_owner_is_told() {
+    let mut net = TestNet::new(2, 1);
+    net.run(20_000);
+    let mine = (0..)
+        .map(key)
+        .find(|key| net.core((0, 0)).expect("lives").owns(key));
+    let mine = mine.expect("node 0 owns something");
+    let mut frame = Vec::new();
+    codec::encode(&mut frame, RequestId(1), &Message::Get(Get { key: mine }));
+    let before = net.core((1, 0)).expect("lives").counters().owner_requests;
+    net.inject((1, 0), &name(0), Role::Node, &frame);
+    assert_eq!(
+        net.core((1, 0)).expect("lives").counters().owner_requests,
+        before + 1
+    );
+    assert!(net.closed().is_empty());
+}
+
+#[test]
+fn a_notify_for_somebody_else_closes_the_link() {
+    let mut net = TestNet::new(2, 2);
+    net.run(20_000);
+    let candidate = Peer::derive(&params(), &name(7), 0).expect("a peer");
+    let mut frame = Vec::new();
+    let notify = Message::Notify(Notify {
+        vnode: 0,
+        candidate,
+    });
+    codec::encode(&mut frame, RequestId(1), &notify);
+    net.inject((0, 1), &name(8), Role::Node, &frame);
+    assert_eq!(net.closed().len(), 1, "{:?}", net.closed());
+}
+
+#[test]
+fn a_native_client_is_served_as_by_a_gateway() {
+    let mut net = TestNet::new(3, 2);
+    net.run(20_000);
+    let mut frame = Vec::new();
+    let message = Put {
+        key: key(5),
+        ttl_s: 10,
+        replication: 0,
+        value: b"native",
+    };
+    codec::encode(&mut frame, RequestId(1), &Message::Put(message));
+    net.inject((2, 1), &name(99), Role::Client, &frame);
+    net.run(100);
+    let answer = net.ask((0, 0), &ClientRequest::Get { key: key(5) }, 1_000);
+    assert_eq!(value_of(&answer), Some(&b"native"[..]));
+}

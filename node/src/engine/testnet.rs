@@ -1,0 +1,322 @@
+//! Whole nodes of several cores each, driven in memory on virtual time: what the shell and the
+//! network do in earnest, done here in the order of arrival.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use proto::chord::{ChordConfig, RouterConfig};
+use proto::message::Role;
+use proto::peer::{NodeName, RingParams};
+use proto::time::Now;
+
+use super::core::{Core, CoreConfig};
+use super::mail::Mail;
+use super::output::Output;
+use super::request::{AdminAnswer, AdminRequest, ClientAnswer, ClientRequest, Ticket};
+use super::shard::{ShardConfig, TtlPolicy};
+
+/// A place frames go to: node, core.
+type Place = (usize, u8);
+
+enum Event {
+    Frames {
+        to: Place,
+        link: u64,
+        frames: Vec<u8>,
+    },
+    Answers {
+        to: Place,
+        from: usize,
+        frames: Vec<u8>,
+    },
+    Mail {
+        to: Place,
+        mail: Mail,
+    },
+    Unreachable {
+        to: Place,
+        name: NodeName,
+    },
+}
+
+/// Nodes and what travels between them.
+pub(super) struct TestNet {
+    nodes: Vec<Option<Vec<Core>>>,
+    cores: u8,
+    now_ms: u64,
+    events: VecDeque<Event>,
+    answers: BTreeMap<Ticket, ClientAnswer>,
+    admin: BTreeMap<Ticket, AdminAnswer>,
+    closed: Vec<String>,
+    tickets: u64,
+}
+
+impl TestNet {
+    /// `nodes` nodes of `cores` cores; all but the first join through the first, at once.
+    pub(super) fn new(nodes: usize, cores: u8) -> Self {
+        let mut net = Self {
+            nodes: Vec::new(),
+            cores,
+            now_ms: 1_000_000,
+            events: VecDeque::new(),
+            answers: BTreeMap::new(),
+            admin: BTreeMap::new(),
+            closed: Vec::new(),
+            tickets: 0,
+        };
+        net.nodes = (0..nodes).map(|node| Some(net.build(node))).collect();
+        for node in 0..nodes {
+            net.on((node, 0), |core, now| core.start(now));
+        }
+        net
+    }
+
+    fn build(&self, node: usize) -> Vec<Core> {
+        let bootstrap = if node == 0 { Vec::new() } else { vec![name(0)] };
+        (0..self.cores)
+            .map(|core| Core::new(config(node, core, self.cores, &bootstrap)))
+            .collect()
+    }
+
+    /// Lets everything arrive and `ms` milliseconds pass.
+    pub(super) fn run(&mut self, ms: u64) {
+        let end = self.now_ms + ms;
+        loop {
+            self.deliver();
+            let due = self
+                .cores()
+                .filter_map(|place| self.core(place)?.poll_timeout())
+                .min();
+            let due_ms = due.map_or(end, |due| u64::try_from(due.as_millis()).unwrap_or(end) + 1);
+            if due_ms > end {
+                self.now_ms = end;
+                return;
+            }
+            self.now_ms = self.now_ms.max(due_ms);
+            for place in self.cores().collect::<Vec<_>>() {
+                let now = self.now();
+                let is_due = self.core(place).and_then(Core::poll_timeout);
+                if is_due.is_some_and(|due| due <= now.mono) {
+                    self.on(place, |core, now| core.handle_timeout(now));
+                }
+            }
+        }
+    }
+
+    /// Ends a node without a word.
+    pub(super) fn kill(&mut self, node: usize) {
+        self.nodes[node] = None;
+    }
+
+    /// A client's request at a core, and its answer within `ms` milliseconds.
+    pub(super) fn ask(
+        &mut self,
+        place: Place,
+        request: &ClientRequest<'_>,
+        ms: u64,
+    ) -> ClientAnswer {
+        let ticket = self.ticket();
+        self.on(place, |core, now| core.handle_client(ticket, request, now));
+        for _ in 0..ms {
+            if let Some(answer) = self.answers.remove(&ticket) {
+                return answer;
+            }
+            self.run(1);
+        }
+        panic!("{request:?} at {place:?} got no answer within {ms} ms");
+    }
+
+    /// An operator's request to a node.
+    pub(super) fn operate(&mut self, node: usize, request: AdminRequest) -> AdminAnswer {
+        let ticket = self.ticket();
+        self.on((node, 0), |core, now| {
+            core.handle_admin(ticket, request, now)
+        });
+        for _ in 0..10_000 {
+            if let Some(answer) = self.admin.remove(&ticket) {
+                return answer;
+            }
+            self.run(1);
+        }
+        panic!("{request:?} at {node} got no answer");
+    }
+
+    /// A frame from a peer as if it had come over a link of its own.
+    pub(super) fn inject(&mut self, to: Place, from: &NodeName, role: Role, frame: &[u8]) {
+        self.on(to, |core, now| {
+            core.handle_frame(STRANGER, from, role, frame, now)
+        });
+        self.deliver();
+    }
+
+    /// Why links were closed so far.
+    pub(super) fn closed(&self) -> &[String] {
+        &self.closed
+    }
+
+    /// A core that lives.
+    pub(super) fn core(&self, (node, core): Place) -> Option<&Core> {
+        self.nodes[node]
+            .as_ref()
+            .map(|cores| &cores[usize::from(core)])
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now::at_ms(self.now_ms)
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    fn cores(&self) -> impl Iterator<Item = Place> + use<> {
+        let cores = self.cores;
+        (0..self.nodes.len()).flat_map(move |node| (0..cores).map(move |core| (node, core)))
+    }
+
+    /// Hands something to a core and collects what it wants done.
+    pub(super) fn on(&mut self, place: Place, hand: impl FnOnce(&mut Core, Now)) {
+        let now = self.now();
+        let Some(cores) = &mut self.nodes[place.0] else {
+            return;
+        };
+        let core = &mut cores[usize::from(place.1)];
+        hand(core, now);
+        while let Some(output) = core.poll_output() {
+            match output {
+                Output::Send { to, frames } => self.events.push_back(send(place, &to, frames)),
+                Output::Reply { link, frames } => self.events.extend(reply(place, link, frames)),
+                Output::Answer { ticket, answer } => drop(self.answers.insert(ticket, answer)),
+                Output::Admin { ticket, answer } => drop(self.admin.insert(ticket, answer)),
+                Output::Mail { to, mail } => {
+                    self.events.push_back(Event::Mail {
+                        to: (place.0, to),
+                        mail,
+                    });
+                }
+                Output::Close { reason, .. } => self.closed.push(reason),
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(event) = self.events.pop_front() {
+            match event {
+                Event::Frames { to, link, frames } => self.deliver_frames(to, link, &frames),
+                Event::Answers { to, from, frames } => {
+                    let from = name(from);
+                    for frame in whole(&frames) {
+                        self.on(to, |core, now| {
+                            core.handle_answer(&from, &frame, now)
+                                .expect("peers keep the rules");
+                        });
+                    }
+                }
+                Event::Mail { to, mail } => self.on(to, |core, now| core.handle_mail(mail, now)),
+                Event::Unreachable { to, name } => {
+                    self.on(to, |core, now| core.handle_unreachable(&name, now));
+                }
+            }
+        }
+    }
+
+    fn deliver_frames(&mut self, to: Place, link: u64, frames: &[u8]) {
+        let from = dialler(link);
+        if self.nodes.get(to.0).is_none_or(Option::is_none) {
+            let name = name(to.0);
+            return self.events.push_back(Event::Unreachable { to: from, name });
+        }
+        let speaker = name(from.0);
+        for frame in whole(frames) {
+            self.on(to, |core, now| {
+                core.handle_frame(link, &speaker, Role::Node, &frame, now);
+            });
+        }
+    }
+}
+
+/// Frames leave over the link of (node, core) and arrive at the core of the same number, rotated by
+/// the dialling node, so that all cores get links.
+fn send(from: Place, to: &NodeName, frames: Vec<u8>) -> Event {
+    let node = usize::from(to.port() - PORT);
+    let link = (from.0 as u64) << 8 | u64::from(from.1);
+    Event::Frames {
+        to: (node, from.1),
+        link,
+        frames,
+    }
+}
+
+fn reply(from: Place, link: u64, frames: Vec<u8>) -> Option<Event> {
+    (link != STRANGER).then(|| Event::Answers {
+        to: dialler(link),
+        from: from.0,
+        frames,
+    })
+}
+
+fn dialler(link: u64) -> Place {
+    let core = u8::try_from(link & 0xff).expect("a core number");
+    (usize::try_from(link >> 8).expect("a node number"), core)
+}
+
+fn whole(frames: &[u8]) -> Vec<Vec<u8>> {
+    let frames = proto::codec::frames(frames);
+    frames
+        .map(|frame| frame.expect("cores send whole frames").bytes.to_vec())
+        .collect()
+}
+
+/// The name of a node.
+pub(super) fn name(node: usize) -> NodeName {
+    let port = PORT + u16::try_from(node).expect("few nodes");
+    NodeName::parse(&format!("127.0.0.1:{port}")).expect("a name")
+}
+
+/// The parameters of the test ring.
+pub(super) fn params() -> RingParams {
+    RingParams {
+        ring: "test".into(),
+        successors: 4,
+        replication: 3,
+        virtual_nodes_max: 4,
+        value_max: 1_000,
+    }
+}
+
+fn config(node: usize, core: u8, cores: u8, bootstrap: &[NodeName]) -> CoreConfig {
+    let name = name(node);
+    CoreConfig {
+        core,
+        cores,
+        params: params(),
+        name: name.clone(),
+        virtual_nodes: 1,
+        chord: ChordConfig {
+            params: params(),
+            stabilize_interval: Duration::from_secs(1),
+            finger_bits: 4,
+            bootstrap: bootstrap.to_vec(),
+        },
+        router: RouterConfig::new(params(), name),
+        shard: ShardConfig {
+            memory_max: 1 << 24,
+            ttl: TtlPolicy {
+                default_s: 3_600,
+                min_s: 1,
+                max_s: 86_400,
+            },
+            replication: 3,
+            node: node as u64,
+            seed: 1,
+        },
+        request_deadline: Duration::from_secs(5),
+        operations_max: 1_000,
+        seed: node as u64,
+    }
+}
+
+/// A link of nobody in the net.
+const STRANGER: u64 = u64::MAX;
+const PORT: u16 = 9_000;

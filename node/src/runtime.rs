@@ -1,0 +1,57 @@
+//! The shell around the engine: threads, sockets, clocks and the log. It decides nothing about the
+//! ring or the data; it hands inputs to one `engine::Core` a worker thread and carries out what
+//! they want done.
+//!
+//! Start: everything is checked and bound first (`prepare`), then the workers start, then the admin
+//! server on the calling thread. Stop: clients are finished, the ring is left, links and tasks end,
+//! and only then do the runtimes go.
+
+mod admin;
+mod api;
+mod api_queue;
+mod api_session;
+mod clock;
+mod control;
+mod deadlines;
+mod dial;
+mod driver;
+mod limits;
+mod link_session;
+mod links;
+mod listen;
+mod log_gate;
+mod logging;
+pub mod mailbox;
+mod metrics;
+mod node;
+mod notify;
+mod operators;
+mod prepare;
+mod receive_buffer;
+mod send_queue;
+mod shell;
+mod slots;
+mod socket;
+mod spin;
+mod stop;
+mod tasks;
+mod ticket;
+mod worker;
+
+pub use driver::DriverError;
+pub use prepare::ServeError;
+
+use crate::config::Config;
+
+/// Runs a node until SIGTERM or SIGINT. Everything is checked before anything starts; an error is
+/// one line for the operator and says which exit code it deserves.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    let _log = logging::init(&config)?;
+    let result = prepare::prepare(&config)
+        .and_then(|prepared| node::Node::start(config, prepared))
+        .and_then(stop::run_until_stopped);
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    result
+}

@@ -1,0 +1,150 @@
+//! What the admin thread asks of the cores, and how a core answers: the only way between the two.
+
+use std::rc::Rc;
+
+use proto::id::Id;
+use proto::message::LookupMode;
+use tokio::sync::oneshot;
+
+use super::api::ApiCounts;
+use super::links::LinkCounts;
+use super::operators::Waiting;
+use super::shell::Shell;
+use crate::engine::counters::Counters;
+use crate::engine::request::{AdminAnswer, AdminRequest, ClientAnswer, ClientRequest};
+use crate::engine::shard::{ShardCounters, ShardMemory};
+
+/// One call to one core.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// An operator's request; core 0 knows the ring.
+    Admin(AdminRequest, oneshot::Sender<AdminAnswer>),
+    /// Who owns a position.
+    Lookup(Id, LookupMode, oneshot::Sender<ClientAnswer>),
+    /// What the core has counted and holds.
+    Report(oneshot::Sender<CoreReport>),
+    /// Accept no more clients and finish what those there are have asked.
+    DrainClients(oneshot::Sender<()>),
+    /// End all links and all tasks.
+    Finish,
+}
+
+/// What a core has counted and holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CoreReport {
+    /// Whether the node is a member of its ring, as this core sees it.
+    pub(crate) is_member: bool,
+    /// The engine's counts.
+    pub(crate) counters: Counters,
+    /// The shard's counts.
+    pub(crate) shard: ShardCounters,
+    /// The shard's memory.
+    pub(crate) memory: ShardMemory,
+    /// Requests under way.
+    pub(crate) operations: usize,
+    /// DHT API connections open.
+    pub(crate) api_open: usize,
+    /// What the DHT API has served.
+    pub(crate) api: ApiReport,
+    /// Links open: accepted and dialled.
+    pub(crate) links_open: (usize, usize),
+    /// What happened to links.
+    pub(crate) links: LinkReport,
+}
+
+/// [`ApiCounts`], as it travels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ApiReport {
+    pub(crate) connections: u64,
+    pub(crate) gets: u64,
+    pub(crate) puts: u64,
+    pub(crate) hits: u64,
+    pub(crate) failed_puts: u64,
+    pub(crate) violations: u64,
+}
+
+/// [`LinkCounts`], as it travels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LinkReport {
+    pub(crate) accepted: u64,
+    pub(crate) dialled: u64,
+    pub(crate) refused: u64,
+    pub(crate) broken: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_in: u64,
+}
+
+impl CoreReport {
+    fn of(shell: &Shell) -> Self {
+        shell.look(|core| Self {
+            is_member: core.is_member(),
+            counters: *core.counters(),
+            shard: *core.shard().counters(),
+            memory: core.shard().memory(),
+            operations: core.operations_len(),
+            api_open: shell.api.open(),
+            api: ApiReport::of(&shell.api.counts),
+            links_open: shell.links.open(),
+            links: LinkReport::of(&shell.links.counts),
+        })
+    }
+}
+
+impl ApiReport {
+    fn of(counts: &ApiCounts) -> Self {
+        Self {
+            connections: counts.connections.get(),
+            gets: counts.gets.get(),
+            puts: counts.puts.get(),
+            hits: counts.hits.get(),
+            failed_puts: counts.failed_puts.get(),
+            violations: counts.violations.get(),
+        }
+    }
+}
+
+impl LinkReport {
+    fn of(counts: &LinkCounts) -> Self {
+        Self {
+            accepted: counts.accepted.get(),
+            dialled: counts.dialled.get(),
+            refused: counts.refused.get(),
+            broken: counts.broken.get(),
+            bytes_out: counts.bytes_out.get(),
+            bytes_in: counts.bytes_in.get(),
+        }
+    }
+}
+
+/// Answers calls until the worker is to finish, or nobody is left to call.
+pub(crate) async fn serve(shell: &Rc<Shell>, calls: flume::Receiver<Call>) {
+    while let Ok(call) = calls.recv_async().await {
+        match call {
+            Call::Admin(request, reply) => {
+                let ticket = shell.operators.start(Waiting::Admin(reply));
+                shell.input(|core, now| core.handle_admin(ticket, request, now));
+            }
+            Call::Lookup(target, mode, reply) => {
+                let ticket = shell.operators.start(Waiting::Client(reply));
+                let request = ClientRequest::Lookup { target, mode };
+                shell.input(|core, now| core.handle_client(ticket, &request, now));
+            }
+            Call::Report(reply) => {
+                let _ = reply.send(CoreReport::of(shell));
+            }
+            Call::DrainClients(reply) => {
+                shell.api.closing.open();
+                shell.spawn(drain_clients(Rc::clone(shell), reply));
+            }
+            Call::Finish => return,
+        }
+    }
+}
+
+async fn drain_clients(shell: Rc<Shell>, reply: oneshot::Sender<()>) {
+    shell.api.stop_reading();
+    while shell.api.open() > 0 {
+        shell.api.closed.notified().await;
+    }
+    let _ = reply.send(());
+}

@@ -1,0 +1,373 @@
+//! The life of one link: a reader that feeds the TLS machine and hands whole frames to the core, a
+//! writer that seals what waits and sends it, deadlines and the way out.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use proto::link::{Link, LinkError};
+use proto::message::Role;
+use proto::peer::NodeName;
+
+use super::api::bump;
+use super::deadlines::Watchdog;
+use super::limits::{LINGER_DEADLINE, LINK_OUTPUT_BYTES_PAUSE};
+use super::notify::Notify;
+use super::receive_buffer::ReceiveBuffer;
+use super::send_queue::SendQueue;
+use super::shell::Shell;
+use super::socket::{Reader, Writer};
+
+/// One link, shared by its reader, its writer and whoever sends.
+pub(crate) struct PeerLink {
+    side: Side,
+    machine: RefCell<Link>,
+    peer: OnceCell<(NodeName, Role)>,
+    queue: RefCell<SendQueue>,
+    writer: Notify,
+    reader: Notify,
+    is_paused: Cell<bool>,
+    watchdog: RefCell<Option<Rc<Watchdog>>>,
+    ending: RefCell<Option<LinkEnd>>,
+}
+
+/// Who has dialled.
+pub(crate) enum Side {
+    /// The other side.
+    Accepted {
+        /// The core's number for the link.
+        number: u64,
+        /// Where it comes from.
+        from: SocketAddr,
+    },
+    /// This core, to reach the node of this name.
+    Dialled(NodeName),
+}
+
+/// Why a link ended.
+#[derive(Clone, Debug)]
+pub(crate) enum LinkEnd {
+    /// The other side closed it.
+    Closed,
+    /// TLS, the Hello exchange or the framing failed; the text says by whose fault.
+    Failed(LinkError),
+    /// The connection broke.
+    Broken(String),
+    /// This side ends it, with the reason that the other side was told.
+    Refused(String),
+    /// The handshake was not finished in time.
+    Stalled,
+    /// The other side does not read what it asked for.
+    Stuck,
+    /// It was never up: it could not be dialled.
+    Unreachable(String),
+    /// This node stops.
+    Stopped,
+}
+
+impl PeerLink {
+    /// A link without a connection yet.
+    pub(crate) fn new(side: Side, machine: Link) -> Self {
+        Self {
+            side,
+            machine: RefCell::new(machine),
+            peer: OnceCell::new(),
+            queue: RefCell::default(),
+            writer: Notify::default(),
+            reader: Notify::default(),
+            is_paused: Cell::new(false),
+            watchdog: RefCell::default(),
+            ending: RefCell::default(),
+        }
+    }
+
+    /// Whether both sides know who the other one is.
+    pub(crate) fn is_up(&self) -> bool {
+        self.peer.get().is_some()
+    }
+
+    /// Queues whole frames. Beyond `limit` a link that is up counts as stuck and ends; on one that
+    /// is not, the frames are lost.
+    pub(crate) fn send(&self, frames: Vec<u8>, limit: usize) {
+        let mut queue = self.queue.borrow_mut();
+        if queue.bytes() + frames.len() <= limit {
+            queue.push(frames);
+            return self.writer.notify();
+        }
+        drop(queue);
+        if self.is_up() {
+            self.set_end(LinkEnd::Stuck);
+            self.cut();
+        }
+    }
+
+    /// Tells the other side why, then ends.
+    pub(crate) fn refuse(&self, reason: &str) {
+        self.machine.borrow_mut().refuse(reason);
+        self.set_end(LinkEnd::Refused(reason.to_owned()));
+        self.writer.notify();
+    }
+
+    /// Ends because this node stops: what is queued still leaves when the link is up.
+    pub(crate) fn end(&self) {
+        self.set_end(LinkEnd::Stopped);
+        if self.is_up() {
+            self.writer.notify();
+        } else {
+            self.cut();
+        }
+    }
+
+    /// Puts the connection, and the attempt to get one, under a watchdog.
+    pub(crate) fn watch(&self, watchdog: Rc<Watchdog>) {
+        self.watchdog.replace(Some(watchdog));
+    }
+
+    /// Why this side ends the link, when it does.
+    pub(crate) fn set_end(&self, end: LinkEnd) {
+        self.ending.borrow_mut().get_or_insert(end);
+    }
+
+    /// Whether this side ends the link.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.borrow().is_some()
+    }
+
+    fn cut(&self) {
+        if let Some(watchdog) = &*self.watchdog.borrow() {
+            watchdog.closer().end();
+        }
+        self.writer.notify();
+        self.reader.notify();
+    }
+
+    /// Takes received bytes: hands whole frames to the core.
+    fn take(&self, shell: &Shell, received: &[u8]) -> Result<(), LinkError> {
+        let mut machine = self.machine.borrow_mut();
+        let outcome = machine.receive(received);
+        if self.peer.get().is_none() {
+            if let Some(peer) = machine.peer() {
+                let _ = self.peer.set((peer.name.clone(), peer.role));
+                self.watchdog.borrow().iter().for_each(|watchdog| watchdog.disarm());
+            }
+            self.writer.notify();
+        }
+        let Some((name, role)) = self.peer.get() else { return outcome };
+        let broken = shell.input(|core, now| {
+            while let Some(frame) = machine.poll_frame() {
+                match &self.side {
+                    Side::Accepted { number, .. } => {
+                        core.handle_frame(*number, name, *role, frame.bytes, now);
+                    }
+                    Side::Dialled(_) => {
+                        if let Err(broken) = core.handle_answer(name, frame.bytes, now) {
+                            return Some(broken.to_string());
+                        }
+                    }
+                }
+            }
+            None
+        });
+        drop(machine);
+        if let Some(reason) = broken {
+            self.refuse(&reason);
+        }
+        outcome
+    }
+
+    /// Seals the next chunk, when the link is up, and takes what is to be sent.
+    fn seal(&self, out: &mut Vec<u8>) {
+        let mut machine = self.machine.borrow_mut();
+        if self.is_up() {
+            if let Some(chunk) = self.queue.borrow_mut().pop() {
+                machine.write_frames(&chunk);
+            }
+        }
+        if self.is_ending() && self.queue.borrow().bytes() == 0 {
+            machine.close();
+        }
+        machine.transmit(out);
+    }
+
+    /// Whether the other side asks for more than it reads.
+    fn is_flooded(&self) -> bool {
+        matches!(self.side, Side::Accepted { .. })
+            && self.queue.borrow().bytes() >= LINK_OUTPUT_BYTES_PAUSE
+    }
+}
+
+/// The life of a link that was accepted.
+pub(crate) async fn accepted(
+    shell: Rc<Shell>,
+    link: Rc<PeerLink>,
+    number: u64,
+    reader: Reader,
+    writer: Writer,
+) {
+    let end = live(&shell, &link, reader, writer).await;
+    shell.links.remove_accepted(number);
+    report(&shell, &link, &end);
+    shell.input(|core, _| core.handle_link_closed(number));
+}
+
+/// Runs a link from its connection to its end.
+pub(crate) async fn live(
+    shell: &Rc<Shell>,
+    link: &Rc<PeerLink>,
+    reader: Reader,
+    writer: Writer,
+) -> LinkEnd {
+    let written = Rc::new(Notify::default());
+    let write = write_frames(Rc::clone(shell), Rc::clone(link), writer, Rc::clone(&written));
+    shell.spawn(write);
+    let mut reader = reader;
+    let mut buffer = ReceiveBuffer::default();
+    let end = read_frames(shell, link, &mut reader, &mut buffer).await;
+    link.set_end(end);
+    link.writer.notify();
+    written.notified().await;
+    let end = link.ending.borrow().clone().unwrap_or(LinkEnd::Closed);
+    linger(&mut reader, &mut buffer).await;
+    if let Some(watchdog) = link.watchdog.take() {
+        watchdog.disarm();
+        watchdog.closer().end();
+    }
+    end
+}
+
+async fn read_frames(
+    shell: &Rc<Shell>,
+    link: &PeerLink,
+    reader: &mut Reader,
+    buffer: &mut ReceiveBuffer,
+) -> LinkEnd {
+    loop {
+        while link.is_flooded() && !link.is_ending() {
+            link.is_paused.set(true);
+            link.reader.notified().await;
+        }
+        match reader.receive(buffer).await {
+            Ok(0) if link.watchdog.borrow().as_ref().is_some_and(|dog| dog.has_bitten()) => {
+                return LinkEnd::Stalled;
+            }
+            Ok(0) => {
+                return link.machine.borrow_mut().receive_end().map_or_else(LinkEnd::Failed, |()| {
+                    LinkEnd::Closed
+                });
+            }
+            Ok(count) => bump(&shell.links.counts.bytes_in, count as u64),
+            Err(error) => return LinkEnd::Broken(error.to_string()),
+        }
+        if link.is_ending() {
+            return LinkEnd::Closed;
+        }
+        let outcome = link.take(shell, buffer.unread());
+        buffer.consume(buffer.unread().len());
+        if let Err(error) = outcome {
+            return LinkEnd::Failed(error);
+        }
+    }
+}
+
+async fn write_frames(
+    shell: Rc<Shell>,
+    link: Rc<PeerLink>,
+    mut writer: Writer,
+    written: Rc<Notify>,
+) {
+    let mut out = Vec::new();
+    loop {
+        link.seal(&mut out);
+        if out.is_empty() {
+            if link.is_ending() {
+                break;
+            }
+            link.writer.notified().await;
+            continue;
+        }
+        if link.is_paused.replace(false) {
+            link.reader.notify();
+        }
+        bump(&shell.links.counts.bytes_out, out.len() as u64);
+        let (result, emptied) = writer.send(std::mem::take(&mut out)).await;
+        out = emptied;
+        if let Err(error) = result {
+            link.set_end(LinkEnd::Broken(error.to_string()));
+            link.cut();
+            break;
+        }
+    }
+    finish(&shell, &link);
+    written.notify();
+}
+
+/// Says that nothing more comes and gives the other side a moment to read why.
+fn finish(shell: &Shell, link: &PeerLink) {
+    if let Some(watchdog) = &*link.watchdog.borrow() {
+        watchdog.closer().finish();
+        shell.deadlines.arm(watchdog, shell.now().mono + LINGER_DEADLINE);
+    }
+}
+
+/// Reads on for a moment: a socket closed over unread bytes sends a reset, which may overtake the
+/// alert or the reason that was just sent.
+async fn linger(reader: &mut Reader, buffer: &mut ReceiveBuffer) {
+    while matches!(reader.receive(buffer).await, Ok(1..)) {
+        buffer.consume(buffer.unread().len());
+    }
+}
+
+/// One line about a link that ended by anybody's fault, and a count.
+pub(crate) fn report(shell: &Shell, link: &PeerLink, end: &LinkEnd) {
+    let counts = &shell.links.counts;
+    let peer = link.to_string();
+    if matches!(end, LinkEnd::Stopped | LinkEnd::Closed) && link.is_up() {
+        return tracing::debug!(peer, %end, "link ended");
+    }
+    bump(if link.is_up() { &counts.broken } else { &counts.refused }, 1);
+    if shell.links.closing.is_open() {
+        return;
+    }
+    let now = shell.now().mono;
+    let kind = if link.is_up() { "broken" } else { "refused" };
+    if let Some(left_out) = shell.log_gate.borrow_mut().pass(kind, &link.log_key(), now) {
+        tracing::warn!(peer, left_out, "link ended: {end}");
+    }
+}
+
+impl PeerLink {
+    /// Whom the log gate counts as one.
+    fn log_key(&self) -> String {
+        match &self.side {
+            Side::Accepted { from, .. } => from.ip().to_string(),
+            Side::Dialled(name) => name.to_string(),
+        }
+    }
+}
+
+/// Who is at the other end, as far as it is known.
+impl fmt::Display for PeerLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.side, self.peer.get()) {
+            (Side::Dialled(name), _) => write!(f, "to {name}"),
+            (Side::Accepted { from, .. }, Some((name, _))) => write!(f, "from {name} ({from})"),
+            (Side::Accepted { from, .. }, None) => write!(f, "from {from}"),
+        }
+    }
+}
+
+impl fmt::Display for LinkEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the peer closed it"),
+            Self::Failed(error) => error.fmt(f),
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Refused(reason) => write!(f, "refused by this node: {reason}"),
+            Self::Stalled => f.write_str("the peer did not finish the handshake in time"),
+            Self::Stuck => f.write_str("the peer does not read what is sent to it"),
+            Self::Unreachable(reason) => write!(f, "the peer cannot be reached: {reason}"),
+            Self::Stopped => f.write_str("this node stops"),
+        }
+    }
+}

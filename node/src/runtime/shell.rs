@@ -1,0 +1,258 @@
+//! The shell around one core: hands it what arrives and carries out what it decides.
+//!
+//! A turn of the event loop handles every input that is ready; the first of them schedules the end
+//! of the turn behind the others, where outputs are drained once. So frames for one peer leave in
+//! one send, and the clock is read once.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::link::LinkConfig;
+use proto::time::Now;
+
+use super::api::ApiConnections;
+use super::clock::Clock;
+use super::deadlines::Deadlines;
+use super::limits::MAILS_PER_TURN;
+use super::links::Links;
+use super::log_gate::LogGate;
+use super::mailbox::MailPort;
+use super::notify::{First, Gate, Notify, race};
+use super::operators::Operators;
+use super::tasks::Tasks;
+use super::ticket::Front;
+use crate::engine::core::Core;
+use crate::engine::mail::Mail;
+use crate::engine::output::Output;
+
+/// One core and everything its tasks share. Nothing of it leaves its thread.
+pub(crate) struct Shell {
+    core: RefCell<Core>,
+    clock: Clock,
+    mail: MailPort,
+    turn: Notify,
+    alarm: Alarm,
+    /// Deadlines of connections.
+    pub(crate) deadlines: Deadlines,
+    /// Clients of the DHT API.
+    pub(crate) api: ApiConnections,
+    /// Links to and from peers.
+    pub(crate) links: Links,
+    /// Operators' requests under way.
+    pub(crate) operators: Operators,
+    /// Tasks that live as long as a connection, a link or a listener.
+    pub(crate) sessions: Tasks,
+    /// Tasks that live as long as the worker.
+    pub(crate) loops: Tasks,
+    /// Notified at the end of every turn, for whoever spins.
+    pub(crate) busy: Notify,
+    turned: Notify,
+    turns: Cell<u64>,
+    /// Which troubles were logged lately.
+    pub(crate) log_gate: RefCell<LogGate>,
+    /// Opens when the worker ends: loops without an end of their own leave then.
+    pub(crate) ending: Gate,
+}
+
+/// When the timer goes off.
+#[derive(Default)]
+struct Alarm {
+    at: Cell<Option<Duration>>,
+    changed: Notify,
+}
+
+impl Shell {
+    /// A shell around `core`.
+    pub(crate) fn new(core: Core, clock: Clock, mail: MailPort, link: Arc<LinkConfig>) -> Rc<Self> {
+        Rc::new(Self {
+            core: RefCell::new(core),
+            clock,
+            mail,
+            turn: Notify::default(),
+            alarm: Alarm::default(),
+            deadlines: Deadlines::default(),
+            api: ApiConnections::default(),
+            links: Links::new(link),
+            operators: Operators::default(),
+            sessions: Tasks::default(),
+            loops: Tasks::default(),
+            busy: Notify::default(),
+            turned: Notify::default(),
+            turns: Cell::default(),
+            log_gate: RefCell::default(),
+            ending: Gate::default(),
+        })
+    }
+
+    /// The time of this turn, whose end is scheduled by asking.
+    pub(crate) fn now(&self) -> Now {
+        if !self.clock.is_read() {
+            self.turn.notify();
+        }
+        self.clock.now()
+    }
+
+    /// Hands something to the core; what it decides is carried out at the end of the turn.
+    pub(crate) fn input<T>(&self, hand: impl FnOnce(&mut Core, Now) -> T) -> T {
+        let now = self.now();
+        hand(&mut self.core.borrow_mut(), now)
+    }
+
+    /// Carries out what the core has decided so far, without waiting for the end of the turn.
+    pub(crate) fn settle(self: &Rc<Self>) {
+        loop {
+            let output = self.core.borrow_mut().poll_output();
+            match output {
+                Some(output) => self.carry_out(output),
+                None => break,
+            }
+        }
+    }
+
+    /// Ends turns until the worker ends.
+    pub(crate) async fn run_turns(self: Rc<Self>) {
+        loop {
+            if let First::Right(()) = race(self.turn.notified(), self.ending.opened()).await {
+                return;
+            }
+            self.end_turn();
+        }
+    }
+
+    /// Hands timeouts to the core and ends overdue connections until the worker ends.
+    pub(crate) async fn run_alarm(self: Rc<Self>) {
+        loop {
+            let changed = race(self.alarm.changed.notified(), self.ending.opened());
+            let Some(at) = self.alarm.at.get() else {
+                match changed.await {
+                    First::Left(()) => continue,
+                    First::Right(()) => return,
+                }
+            };
+            let sleep = monoio::time::sleep_until(self.clock.instant_of(at).into());
+            match race(sleep, changed).await {
+                First::Left(()) => self.ring_alarm(),
+                First::Right(First::Left(())) => {}
+                First::Right(First::Right(())) => return,
+            }
+        }
+    }
+
+    /// Hands mail from other cores to this one until the worker ends: as much in one turn as its
+    /// budget allows, the rest after everything else has had its turn.
+    pub(crate) async fn run_mail(self: Rc<Self>) {
+        loop {
+            let mut mail = match race(self.mail.recv(), self.ending.opened()).await {
+                First::Left(mail) => Some(mail),
+                First::Right(()) => return,
+            };
+            let mut budget = MAILS_PER_TURN;
+            while let Some(next) = mail {
+                self.input(|core, now| core.handle_mail(next, now));
+                budget -= 1;
+                mail = if budget > 0 { self.mail.try_recv() } else { None };
+            }
+            self.turned.notified().await;
+        }
+    }
+
+    /// Starts a task that ends with its connection, link or listener.
+    pub(crate) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let shell = Rc::clone(self);
+        self.sessions.start();
+        drop(monoio::spawn(async move {
+            task.await;
+            shell.sessions.end();
+        }));
+    }
+
+    /// Starts a task that ends when the worker does.
+    pub(crate) fn spawn_loop(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let shell = Rc::clone(self);
+        self.loops.start();
+        drop(monoio::spawn(async move {
+            task.await;
+            shell.loops.end();
+        }));
+    }
+
+    /// How many turns have ended.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.get()
+    }
+
+    /// Monotonic time, read afresh: for whoever spins.
+    pub(crate) fn read_clock(&self) -> Duration {
+        self.clock.read().mono
+    }
+
+    /// What the core counts and knows, for reports.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.core.borrow())
+    }
+
+    fn end_turn(self: &Rc<Self>) {
+        self.settle();
+        for name in self.links.take_unreachable() {
+            self.input(|core, now| core.handle_unreachable(&name, now));
+            self.settle();
+        }
+        self.mail.flush();
+        self.set_alarm();
+        self.clock.end_turn();
+        self.turns.set(self.turns.get() + 1);
+        self.busy.notify();
+        self.turned.notify();
+    }
+
+    /// One arm for each effect.
+    fn carry_out(self: &Rc<Self>, output: Output) {
+        match output {
+            Output::Send { to, frames } => self.links.send(self, to, frames),
+            Output::Reply { link, frames } => self.links.reply(link, frames),
+            Output::Close { link, reason } => self.links.refuse(link, &reason),
+            Output::Answer { ticket, answer } => match Front::of(ticket) {
+                Front::Api(number) => self.api.answer(number, &answer),
+                Front::Operator(number) => self.operators.answer(number, answer),
+            },
+            Output::Admin { ticket, answer } => self.operators.answer_admin(ticket, answer),
+            Output::Mail { to, mail } => self.post(to, mail),
+        }
+    }
+
+    /// A mailbox that stays full belongs to a core that is stuck: what waits for the answer fails at
+    /// its deadline, and the log says where.
+    fn post(&self, to: u8, mail: Mail) {
+        if self.mail.send(to, mail).is_ok() {
+            return;
+        }
+        let now = self.now().mono;
+        if let Some(left_out) = self.log_gate.borrow_mut().pass("mailbox", &to.to_string(), now) {
+            tracing::error!(to, left_out, "the mailbox of a core is full: mail was lost");
+        }
+    }
+
+    /// Re-arms the timer when something is due earlier than it goes off. A timer that goes off too
+    /// early is cheaper than one that is moved in every turn.
+    fn set_alarm(&self) {
+        let due = [self.core.borrow().poll_timeout(), self.deadlines.next()];
+        let Some(due) = due.into_iter().flatten().min() else { return };
+        if self.alarm.at.get().is_none_or(|at| due < at) {
+            self.alarm.at.set(Some(due));
+            self.alarm.changed.notify();
+        }
+    }
+
+    fn ring_alarm(&self) {
+        self.alarm.at.set(None);
+        let now = self.now();
+        self.deadlines.expire(now.mono);
+        let is_due = self.core.borrow().poll_timeout().is_some_and(|at| at <= now.mono);
+        if is_due {
+            self.input(|core, now| core.handle_timeout(now));
+        }
+    }
+}

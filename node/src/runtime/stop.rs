@@ -1,0 +1,136 @@
+//! From the first moment of service to the last: signals, and the order in which a node goes down.
+//!
+//! The first SIGTERM or SIGINT stops gracefully: no new clients, those there are get their answers,
+//! the ring is left, links close, tasks end. A second signal ends the process at once.
+
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use super::admin;
+use super::control::Call;
+use super::limits::{DRAIN_DEADLINE, FINISH_DEADLINE, LEAVE_DEADLINE};
+use super::node::{Node, Started};
+use super::prepare::ServeError;
+use crate::engine::request::AdminRequest;
+
+/// Serves the admin address on this thread and waits for a signal; then stops the node.
+pub(crate) fn run_until_stopped(started: Started) -> Result<(), ServeError> {
+    let built = runtime::Builder::new_current_thread().enable_all().build();
+    let built = built.map_err(|error| ServeError::System { what: "admin runtime", error })?;
+    let Started { node, workers, lost, admin } = started;
+    let result = built.block_on(async {
+        let mut signals = Signals::new()?;
+        let server = tokio::spawn(admin::serve(Arc::clone(&node), admin));
+        announce(&node);
+        let asked = tokio::select! {
+            name = signals.next() => Ok(name),
+            _ = lost.recv_async() => Err(ServeError::WorkerLost),
+        };
+        let name = asked?;
+        tracing::info!(signal = name, "stopping");
+        tokio::select! {
+            () = stop(&node, workers) => {}
+            name = signals.next() => {
+                tracing::warn!(signal = name, "a second signal: ending at once");
+                process::exit(SECOND_SIGNAL_EXIT);
+            }
+        }
+        server.abort();
+        Ok(())
+    });
+    if result.is_ok() {
+        tracing::info!("stopped");
+    }
+    result
+}
+
+fn announce(node: &Node) {
+    let config = &node.config;
+    let (driver, reason) = (node.choice.driver.name(), &node.choice.reason);
+    tracing::info!(driver, "{reason}");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        name = %config.advertise,
+        ring = config.ring,
+        cores = config.shards,
+        api = %config.api_address,
+        p2p = %config.p2p_address,
+        admin = %config.admin_address,
+        "serving"
+    );
+    // Outside systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+async fn stop(node: &Arc<Node>, workers: Vec<JoinHandle<()>>) {
+    node.is_stopping.store(true, Ordering::Relaxed);
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let drained = timeout(DRAIN_DEADLINE, drain_clients(node)).await;
+    if drained.is_err() {
+        tracing::warn!("some clients did not take their last answers in time");
+    }
+    let leave = node.ask(0, |reply| Call::Admin(AdminRequest::Leave, reply));
+    match timeout(LEAVE_DEADLINE, leave).await {
+        Ok(Ok(_)) => tracing::info!("left the ring"),
+        Ok(Err(_)) | Err(_) => tracing::warn!("could not leave the ring in time"),
+    }
+    for core in &node.cores {
+        let _ = core.send_async(Call::Finish).await;
+    }
+    let by = Instant::now() + FINISH_DEADLINE * 3;
+    while workers.iter().any(|worker| !worker.is_finished()) && Instant::now() < by {
+        sleep(JOIN_PAUSE).await;
+    }
+}
+
+async fn drain_clients(node: &Node) {
+    let mut drained = Vec::new();
+    for core in &node.cores {
+        let (sender, receiver) = oneshot::channel();
+        if core.send_async(Call::DrainClients(sender)).await.is_ok() {
+            drained.push(receiver);
+        }
+    }
+    for receiver in drained {
+        let _ = receiver.await;
+    }
+}
+
+/// The signals that stop a node.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, ServeError> {
+        let listen = |kind| {
+            let what = "listening for signals";
+            signal(kind).map_err(|error| ServeError::System { what, error })
+        };
+        let terminate = listen(SignalKind::terminate())?;
+        let interrupt = listen(SignalKind::interrupt())?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// What a shell reports of a process that SIGINT has ended.
+const SECOND_SIGNAL_EXIT: i32 = 130;
+
+const JOIN_PAUSE: Duration = Duration::from_millis(2);
