@@ -347,8 +347,8 @@ mod tests {
             "virtual_nodes_max = 257: too large; allowed: a whole number from 1 to 256",
         ),
         (
-            "finger_bits = 5",
-            "finger_bits = 5: too large; allowed: a whole number from 1 to 4",
+            "finger_bits = 3",
+            "finger_bits = 3: not one of these; allowed: 1 | 2 | 4 | 8",
         ),
         (
             "stabilize_interval = 5ms",
@@ -377,11 +377,11 @@ mod tests {
         ),
         (
             "fsync = maybe",
-            "fsync = maybe: not one of the words; allowed: always | interval | never",
+            "fsync = maybe: not one of these; allowed: always | interval | never",
         ),
         (
             "io_driver = iouring",
-            "io_driver = iouring: not one of the words; allowed: auto | io_uring | epoll",
+            "io_driver = iouring: not one of these; allowed: auto | io_uring | epoll",
         ),
         (
             "busy_poll_us = 1ms",
@@ -389,11 +389,11 @@ mod tests {
         ),
         (
             "log_level = loud",
-            "log_level = loud: not one of the words; allowed: error | warn | info | debug | trace",
+            "log_level = loud: not one of these; allowed: error | warn | info | debug | trace",
         ),
         (
             "log_format = xml",
-            "log_format = xml: not one of the words; allowed: text | json",
+            "log_format = xml: not one of these; allowed: text | json",
         ),
         (
             "write_quorum = 4",
@@ -510,7 +510,6 @@ mod tests {
             ("successors", "64"),
             ("virtual_nodes", "256"),
             ("virtual_nodes_max", "256"),
-            ("finger_bits", "4"),
             ("value_max", "65495"),
             ("memory_max", "16TiB"),
             ("busy_poll_us", "1000000"),

@@ -12,8 +12,6 @@ use std::sync::Arc;
 use proto::identity::{self, IdentityError};
 use proto::link::{LinkConfig, LinkPems};
 use proto::message::{Hello, Role};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use thiserror::Error;
 
 use crate::ca;
@@ -71,8 +69,7 @@ pub fn node_links(config: &Config) -> Result<Arc<LinkConfig>, TrustError> {
         params: config.ring_params(),
         features: 0,
     };
-    let files = IdentityFiles::of_node(config);
-    files.links(&files.read()?, hello)
+    IdentityFiles::of_node(config).node_links(hello)
 }
 
 impl IdentityFiles {
@@ -115,7 +112,7 @@ impl IdentityFiles {
 
     /// Reads all files; the certificates of the CAs are looked at one file at a time, so that an
     /// error names the one it is about.
-    pub fn read(&self) -> Result<LinkPems, TrustError> {
+    fn read(&self) -> Result<LinkPems, TrustError> {
         let ca_certs: Result<Vec<_>, _> = self.ca_cert.iter().map(Named::read).collect();
         let pems = LinkPems {
             key: self.hostkey.read()?,
@@ -128,25 +125,23 @@ impl IdentityFiles {
         Ok(pems)
     }
 
-    /// Builds what links are made with and checks that other nodes would take the certificate.
-    pub fn links(&self, pems: &LinkPems, hello: Hello) -> Result<Arc<LinkConfig>, TrustError> {
-        let built =
-            LinkConfig::new(pems, hello).and_then(|links| links.check_own().map(|()| links));
-        built.map_err(|error| self.blame(&error).wrong(error))
+    /// What a client's links are made with.
+    pub fn client_links(&self) -> Result<Arc<LinkConfig>, TrustError> {
+        self.checked(LinkConfig::for_client(&self.read()?))
     }
 
-    /// What the certificate says of its holder.
-    pub fn identity(&self, pems: &LinkPems) -> Result<identity::CertIdentity, TrustError> {
-        let facts = CertificateDer::pem_slice_iter(&pems.cert_chain).next();
-        let read = match facts {
-            Some(Ok(cert)) => identity::read(&cert),
-            Some(Err(error)) => Err(IdentityError::Pem {
-                what: CERTIFICATE,
-                why: error.to_string(),
-            }),
-            None => Err(IdentityError::Missing { what: CERTIFICATE }),
-        };
-        read.map_err(|error| self.hostcert.wrong(error))
+    /// What a node's links are made with.
+    fn node_links(&self, hello: Hello) -> Result<Arc<LinkConfig>, TrustError> {
+        self.checked(LinkConfig::new(&self.read()?, hello))
+    }
+
+    /// Checks also that other nodes would take the certificate.
+    fn checked(
+        &self,
+        built: Result<Arc<LinkConfig>, IdentityError>,
+    ) -> Result<Arc<LinkConfig>, TrustError> {
+        let checked = built.and_then(|links| links.check_own().map(|()| links));
+        checked.map_err(|error| self.blame(&error).wrong(error))
     }
 
     /// The file that an error is about.

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The process harness: starts the real binaries, talks to them as strangers would, and leaves
+//! nothing behind.
+//!
+//! Every process runs in a group of its own, is killed when its guard is dropped (also by a panic)
+//! and dies with the test program. Its output goes to files, whose ends are printed when a test
+//! fails. Waiting happens in [`deadline`] and nowhere else. Clients here write their bytes by hand
+//! where the bytes are the subject of the test, and use `proto` where they are not.
+
+#![forbid(unsafe_code)]
+
+pub mod binaries;
+pub mod certs;
+pub mod circle;
+pub mod deadline;
+pub mod dht;
+pub mod http;
+pub mod namespace;
+pub mod native;
+pub mod permit;
+pub mod ports;
+pub mod process;
+pub mod raw_tls;
+pub mod ring;
+pub mod serve;
+pub mod usage;
+pub mod workdir;

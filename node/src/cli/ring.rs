@@ -38,7 +38,7 @@ impl Ring {
         }
         let members = self.admin.ring()?;
         if self.check {
-            let verdict = check(&members, self.admin.successors()?);
+            let verdict = check(&members, self.admin.successors()?)?;
             print::text(&verdict.to_string())?;
             return Ok(if verdict.is_clean() {
                 Exit::Ok

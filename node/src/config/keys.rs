@@ -250,7 +250,7 @@ impl Key {
             }
             Kind::Word { words, set } => {
                 let index = words.iter().position(|word| *word == text);
-                set(config, index.ok_or("not one of the words")?);
+                set(config, index.ok_or("not one of these")?);
             }
             Kind::Address { set } => set(config, value::parse_address(text)?),
             Kind::Name { .. } if text.is_empty() => {}

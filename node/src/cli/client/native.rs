@@ -4,13 +4,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use node::config::Config;
 use node::exit::Exit;
 use node::trust::IdentityFiles;
 use proto::codec;
 use proto::key::Key;
 use proto::link::{Link, LinkError};
-use proto::message::{Delete, Get, Hello, Message, Put, RequestId, RequestIds, Stored};
+use proto::message::{Delete, Get, Message, Put, RequestId, RequestIds, Stored};
 use proto::peer::NodeName;
 
 use super::socket::Socket;
@@ -29,18 +28,7 @@ impl NativeClient {
     /// Connects to the node called `name` with the identity in `dir`.
     pub(super) fn connect(name: &NodeName, dir: &Path, limit: Duration) -> Result<Self, Failure> {
         let files = IdentityFiles::in_folder("--identity", dir);
-        let pems = files.read()?;
-        let own = files.identity(&pems)?;
-        // A node compares only the ring's name with what a client says of the parameters.
-        let mut params = Config::defaults().ring_params();
-        params.ring = own.ring.as_str().into();
-        let hello = Hello {
-            role: own.role,
-            name: own.name,
-            params,
-            features: 0,
-        };
-        let links = files.links(&pems, hello)?;
+        let links = files.client_links()?;
         let link = Link::dial(&links, Some(name))?;
         let socket = Socket::connect(name, limit)?;
         let mut client = Self {

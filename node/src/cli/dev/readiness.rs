@@ -67,6 +67,7 @@ impl<'a> Readiness<'a> {
             return Err(format!("sees {} of {wanted} members", members.len()));
         }
         let verdict = ring::check(&members, usize::from(config.successors));
+        let verdict = verdict.map_err(|error| error.message)?;
         match verdict.first_flaw() {
             Some(flaw) => Err(flaw.to_owned()),
             None => Ok(()),

@@ -7,7 +7,12 @@ use std::fmt;
 
 use node::engine::request::{MemberName, RingMember};
 
+use node::exit::Exit;
+use proto::chord::invariant::{self, MemberState};
+use proto::id::Id;
+
 use super::{short, shown};
+use crate::cli::failure::Failure;
 
 /// What a crawled ring is worth.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,22 +75,55 @@ impl fmt::Display for Verdict {
 
 /// Judges `members`, which are in the order of the circle, with successor lists of length
 /// `successors`.
-pub(crate) fn check(members: &[RingMember], successors: usize) -> Verdict {
-    let inside: Vec<&RingMember> = members
-        .iter()
-        .filter(|member| member.phase == "member")
-        .collect();
-    let outside = members.iter().filter(|member| member.phase != "member");
-    let mut flaws: Vec<String> = outside
-        .map(|member| format!("{}/{} is {}", member.node, member.vnode, member.phase))
-        .collect();
+pub(crate) fn check(members: &[RingMember], successors: usize) -> Result<Verdict, Failure> {
+    let states: Result<Vec<MemberState>, Failure> = members.iter().map(state).collect();
+    let states = states?;
+    let violations = invariant::check(&states, successors);
+    let (inside, outside): (Vec<_>, Vec<_>) = members.iter().partition(|member| is_inside(member));
+    let missing =
+        |member: &&RingMember| format!("{}/{} is {}", member.node, member.vnode, member.phase);
+    let mut flaws: Vec<String> = outside.iter().map(missing).collect();
     for rank in 0..inside.len() {
         flaws.extend(flaw(&inside, rank, successors));
     }
-    Verdict {
+    Ok(Verdict {
         members: inside.len(),
-        violations: Vec::new(),
+        violations: violations.iter().map(ToString::to_string).collect(),
         flaws,
+    })
+}
+
+/// A member that leaves owns its arc until it has left.
+fn is_inside(member: &RingMember) -> bool {
+    matches!(member.phase.as_str(), "member" | "leaving")
+}
+
+fn state(member: &RingMember) -> Result<MemberState, Failure> {
+    let successors: Result<Vec<Id>, Failure> = member
+        .successors
+        .iter()
+        .map(|other| id(&other.id))
+        .collect();
+    Ok(MemberState {
+        id: id(&member.id)?,
+        predecessor: member
+            .predecessor
+            .as_ref()
+            .map(|other| id(&other.id))
+            .transpose()?,
+        successors: successors?,
+        live: is_inside(member),
+    })
+}
+
+fn id(digits: &str) -> Result<Id, Failure> {
+    let mut bytes = [0; 32];
+    match hex::decode_to_slice(digits, &mut bytes) {
+        Ok(()) => Ok(Id::from_bytes(bytes)),
+        Err(_) => Err(Failure::new(
+            Exit::Network,
+            format!("`{digits}` is not an id"),
+        )),
     }
 }
 
@@ -135,6 +173,10 @@ fn name_of(member: &RingMember) -> MemberName {
 pub(super) mod tests {
     use super::*;
 
+    fn verdict(members: &[RingMember], successors: usize) -> Verdict {
+        check(members, successors).unwrap()
+    }
+
     fn name(id: u8) -> MemberName {
         MemberName {
             id: format!("{id:02x}").repeat(32),
@@ -166,29 +208,68 @@ pub(super) mod tests {
             member(2, 1, &[3, 1]),
             member(3, 2, &[1, 2]),
         ];
-        let verdict = check(&ring, 16);
-        assert!(verdict.is_ideal(), "{verdict}");
+        let found = verdict(&ring, 16);
+        assert!(found.is_ideal(), "{found}");
         assert_eq!(
-            verdict.to_string(),
+            found.to_string(),
             "3 members, the invariant holds, the ring is ideal\n"
         );
-        assert!(!check(&ring, 1).is_ideal(), "lists longer than s");
+        assert!(!verdict(&ring, 1).is_ideal(), "lists longer than s");
     }
 
     #[test]
-    fn a_ring_of_one_may_name_itself_or_nobody() {
+    fn a_ring_of_one_names_nobody() {
         let mut alone = member(1, 1, &[]);
-        assert!(check(&[alone.clone()], 16).is_ideal());
         alone.predecessor = None;
-        assert!(check(&[alone], 16).is_ideal());
+        assert!(verdict(&[alone], 16).is_ideal());
+    }
+
+    #[test]
+    fn explanations_agree_with_the_definition_of_ideal() {
+        let ideal = [
+            member(1, 3, &[2, 3]),
+            member(2, 1, &[3, 1]),
+            member(3, 2, &[1, 2]),
+        ];
+        let mut rings = vec![ideal.to_vec()];
+        for rank in 0..ideal.len() {
+            let mut ring = ideal.to_vec();
+            ring[rank].predecessor = None;
+            rings.push(ring.clone());
+            ring[rank] = ideal[rank].clone();
+            ring[rank].successors.pop();
+            rings.push(ring);
+        }
+        for ring in rings {
+            let states: Vec<_> = ring.iter().map(|member| state(member).unwrap()).collect();
+            let flaws = verdict(&ring, 16).flaws;
+            assert_eq!(
+                flaws.is_empty(),
+                invariant::is_ideal(&states, 16),
+                "{flaws:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_lost_successor_violates_the_invariant() {
+        let mut ring = [member(1, 2, &[2]), member(2, 1, &[1])];
+        ring[0].successors.clear();
+        let found = verdict(&ring, 16);
+        assert!(!found.is_clean());
+        assert!(
+            found
+                .to_string()
+                .starts_with("violation: 01010101 has no live successor\n")
+        );
     }
 
     #[test]
     fn a_member_on_its_way_is_a_flaw() {
         let mut ring = [member(1, 2, &[2]), member(2, 1, &[1]), member(3, 2, &[1])];
         ring[2].phase = "joining".into();
-        let verdict = check(&ring, 16);
-        assert!(verdict.is_clean() && !verdict.is_ideal());
-        assert_eq!(verdict.first_flaw(), Some("n3:1/0 is joining"));
+        let found = verdict(&ring, 16);
+        assert!(found.is_clean() && !found.is_ideal());
+        assert_eq!(found.first_flaw(), Some("n3:1/0 is joining"));
     }
 }

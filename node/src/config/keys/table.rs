@@ -145,7 +145,10 @@ pub const KEYS: &[Key] = &[
     dht(
         "finger_bits",
         Some("4"),
-        count(1, 4, |c, v| c.finger_bits = narrow(v)),
+        Kind::Word {
+            words: FINGER_BITS,
+            set: |c, i| c.finger_bits = 1 << i,
+        },
         "Bits of an id that one finger hop settles: 1 is base 2, 4 is base 16",
     ),
     dht(
@@ -313,6 +316,9 @@ const fn dht(
         kind,
     }
 }
+
+/// Widths that divide the bits of an id, as powers of two in order.
+const FINGER_BITS: &[&str] = &["1", "2", "4", "8"];
 
 /// Most shards, that is cores, of a node.
 const SHARDS_MAX: u64 = 64;

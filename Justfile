@@ -1,0 +1,53 @@
+# Recipes for people; nothing depends on them. `just` alone lists them.
+
+_list:
+    @just --list --unsorted
+
+# Everything compiles, is formatted and has no lint
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Format all sources
+fmt:
+    cargo fmt --all
+
+# All tests
+test:
+    cargo test --workspace
+
+# Carry out a scenario of bench/scenarios and write it to results/
+bench scenario="default":
+    cargo run --release -p chordite-bench -- run {{scenario}}
+
+# Five nodes under load, everything checked, in under a minute
+bench-smoke:
+    cargo run --release -p chordite-bench -- smoke
+
+# Print a stored result
+report folder:
+    cargo run --release -p chordite-bench -- report {{folder}}
+
+# Print two stored results side by side
+compare a b:
+    cargo run --release -p chordite-bench -- compare {{a}} {{b}}
+
+# Criterion micro-benchmarks; `just micro codec` for one of them
+micro filter="":
+    cargo bench -p chordite-bench -- {{filter}}
+
+# The same with one pass each: do they run and are their answers right?
+micro-smoke:
+    cargo test -p chordite-bench --benches
+
+# A local ring of five, until Ctrl-C
+ring nodes="5":
+    cargo run --release -p chordite-node -- dev --nodes {{nodes}}
+
+# Public documentation
+doc:
+    cargo doc --workspace --no-deps
+
+# Licences, banned crates and sources (needs cargo-deny)
+deny:
+    cargo deny check licenses bans sources

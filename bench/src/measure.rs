@@ -1,0 +1,175 @@
+//! What can be measured of a turn, each measure with its name and unit.
+//!
+//! Turns a load generator's summary and the processor time of the servers into figures; how a turn
+//! is carried out is `turn`'s business.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use loadgen::report::Summary;
+use serde::{Deserialize, Serialize};
+
+/// A measure of one turn.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Processor time of all server processes for each answered request.
+    CpuPerRequest,
+    /// Answered requests for each second of that processor time.
+    RequestsPerCpuSecond,
+    /// Answered requests a second of wall time.
+    Rate,
+    /// Median latency.
+    P50,
+    /// 99th percentile of the latency.
+    P99,
+    /// The latter over the former.
+    P99OverP50,
+    /// Mean number of nodes contacted for a lookup or request, the owner included.
+    RpcsMean,
+    /// The generator's own processor time for each answered request.
+    GeneratorCpuPerRequest,
+    /// Processor time of all server processes over wall time.
+    ServerCpuShare,
+    /// Resident memory gained for each record, less key and value.
+    ResidentOverhead,
+    /// The node's own account of the same.
+    AccountedOverhead,
+}
+
+/// The figures of one turn.
+pub type Figures = BTreeMap<Measure, f64>;
+
+impl Measure {
+    /// Its unit.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::CpuPerRequest | Self::GeneratorCpuPerRequest | Self::P50 | Self::P99 => "µs",
+            Self::RequestsPerCpuSecond | Self::Rate => "1/s",
+            Self::P99OverP50 => "×",
+            Self::RpcsMean => "rpcs",
+            Self::ServerCpuShare => "% of a core",
+            Self::ResidentOverhead | Self::AccountedOverhead => "B/record",
+        }
+    }
+
+    /// Its name, as scenario files and results write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CpuPerRequest => "cpu_per_request",
+            Self::RequestsPerCpuSecond => "requests_per_cpu_second",
+            Self::Rate => "rate",
+            Self::P50 => "p50",
+            Self::P99 => "p99",
+            Self::P99OverP50 => "p99_over_p50",
+            Self::RpcsMean => "rpcs_mean",
+            Self::GeneratorCpuPerRequest => "generator_cpu_per_request",
+            Self::ServerCpuShare => "server_cpu_share",
+            Self::ResidentOverhead => "resident_overhead",
+            Self::AccountedOverhead => "accounted_overhead",
+        }
+    }
+}
+
+/// The figures of a turn of requests that took the servers `cpu` in all.
+#[must_use]
+pub fn of_requests(summary: &Summary, cpu: Duration) -> Figures {
+    let requests = summary.counts.completed as f64;
+    let cpu_us = cpu.as_secs_f64() * 1e6;
+    let latency = &summary.latency;
+    let mut figures = Figures::from([
+        (Measure::CpuPerRequest, cpu_us / requests),
+        (Measure::RequestsPerCpuSecond, requests / cpu.as_secs_f64()),
+        (Measure::Rate, requests / summary.wall_s),
+        (Measure::P50, latency.p50_us),
+        (Measure::P99, latency.p99_us),
+        (Measure::P99OverP50, latency.p99_us / latency.p50_us),
+        (
+            Measure::GeneratorCpuPerRequest,
+            summary.generator.cpu_per_request_us,
+        ),
+    ]);
+    if let Some(mean) = rpcs_mean(summary) {
+        figures.insert(Measure::RpcsMean, mean);
+    }
+    figures.retain(|_, figure| figure.is_finite());
+    figures
+}
+
+/// The figure of a turn in which nothing was asked.
+#[must_use]
+pub fn of_idle(cpu: Duration, wall: Duration) -> Figures {
+    let share = cpu.as_secs_f64() / wall.as_secs_f64() * 100.0;
+    Figures::from([(Measure::ServerCpuShare, share)])
+}
+
+/// The figures of a fill of `records` with values of `value_bytes`: resident memory gained, and
+/// bytes the node itself accounts for when it says so.
+#[must_use]
+pub fn of_fill(records: u64, value_bytes: u32, resident: f64, accounted: Option<f64>) -> Figures {
+    let own = f64::from(KEY_BYTES + value_bytes);
+    let overhead = |bytes: f64| bytes / records as f64 - own;
+    let mut figures = Figures::from([(Measure::ResidentOverhead, overhead(resident))]);
+    if let Some(accounted) = accounted {
+        figures.insert(Measure::AccountedOverhead, overhead(accounted));
+    }
+    figures
+}
+
+/// Over all ways to the owner that the run took.
+fn rpcs_mean(summary: &Summary) -> Option<f64> {
+    let counts = summary.hops.iter().flat_map(|way| &way.rpcs);
+    let (sum, count) = counts.fold((0, 0), |(sum, count), bar| {
+        (sum + bar.hops * bar.count, count + bar.count)
+    });
+    (count > 0).then(|| sum as f64 / count as f64)
+}
+
+const KEY_BYTES: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loadgen::report::{HopCount, Hops};
+
+    #[test]
+    fn server_time_is_spread_over_the_answers() {
+        let mut summary = Summary::default();
+        summary.counts.completed = 1_000;
+        summary.wall_s = 2.0;
+        let figures = of_requests(&summary, Duration::from_millis(5));
+        assert_eq!(figures[&Measure::CpuPerRequest], 5.0);
+        assert_eq!(figures[&Measure::Rate], 500.0);
+        assert_eq!(figures.get(&Measure::RpcsMean), None);
+        // No latency was recorded: 0 over 0 is no figure.
+        assert_eq!(figures.get(&Measure::P99OverP50), None);
+    }
+
+    #[test]
+    fn hops_of_all_ways_are_one_mean() {
+        let way = |hops, count| Hops {
+            rpcs: vec![HopCount { hops, count }],
+            ..Hops::default()
+        };
+        let summary = Summary {
+            hops: vec![way(1, 3), way(3, 1)],
+            ..Summary::default()
+        };
+        assert_eq!(rpcs_mean(&summary), Some(1.5));
+    }
+
+    #[test]
+    fn key_and_value_are_no_overhead() {
+        let figures = of_fill(10, 64, 1_400.0, Some(1_000.0));
+        assert_eq!(figures[&Measure::ResidentOverhead], 44.0);
+        assert_eq!(figures[&Measure::AccountedOverhead], 4.0);
+    }
+
+    #[test]
+    fn names_are_those_of_files() {
+        let measure: Measure = serde_json::from_str("\"p99_over_p50\"").unwrap();
+        assert_eq!(measure.name(), "p99_over_p50");
+    }
+}

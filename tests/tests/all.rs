@@ -1,0 +1,20 @@
+//! The one integration binary: everything that needs real processes, and the tidy test.
+//! `cargo test -p chordite-tests ring_` runs one subject; the harness keeps heavy tests apart.
+
+mod api_floods;
+mod api_rows;
+mod api_time;
+mod command_line;
+mod config_errors;
+mod links_attack;
+mod links_between;
+mod links_refused;
+mod native_api;
+mod ring_faults;
+mod ring_forms;
+mod ring_idle;
+mod ring_leave;
+mod ring_partition;
+mod source;
+mod targets;
+mod tidy;
