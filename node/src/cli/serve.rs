@@ -119,11 +119,10 @@ pub(crate) fn parse_set(assignments: &[String]) -> Result<Vec<Flag>, Failure> {
 
 /// Runs the node until it is told to end.
 fn serve(config: Config) -> Result<Exit, Failure> {
-    drop(config);
-    Err(Failure::new(
-        Exit::Bug,
-        "the runtime is not part of this build",
-    ))
+    match node::runtime::serve(config) {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error) => Err(Failure::new(error.exit(), error.to_string())),
+    }
 }
 
 /// Asks the kernel to kill this process when its parent ends. The parent may have ended before the
