@@ -34,6 +34,7 @@ struct Answer {
     owner: MemberName,
     #[serde(default)]
     predecessor: Option<MemberName>,
+    #[serde(flatten)]
     route: Route,
     #[serde(default)]
     path: Vec<MemberName>,
