@@ -32,7 +32,7 @@ pub(super) struct Hop {
 
 impl Router {
     /// Another node hands a lookup over.
-    pub fn handle_find(&mut self, reply: ReplyTo, find: FindSuccessor, now: Now) {
+    pub fn handle_find(&mut self, reply: ReplyTo, from: &NodeName, find: FindSuccessor, now: Now) {
         if !self.view.is_serving() {
             return self.refuse(reply, FailureCode::NotMember, "not a member of the ring");
         }
@@ -47,8 +47,17 @@ impl Router {
         } else if find.hops > self.hop_limit {
             self.give_up(&find, LookupFailure::HopLimit, now.mono);
         } else {
-            self.forward(find, Vec::new(), true, now.mono);
+            let arrived = self.may_walk_back(&find, from);
+            self.forward(find, Vec::new(), arrived, now.mono);
         }
+    }
+
+    /// Whether the way on may lead back over predecessors: only for a lookup that came past its
+    /// target. Whose members are where cannot always be told, so a lookup that has used up half of
+    /// its hops goes forward only, and two nodes that judge differently do not pass it to and fro.
+    fn may_walk_back(&self, find: &FindSuccessor, from: &NodeName) -> bool {
+        let first = Peer::derive(&self.config.params, from, 0);
+        find.hops <= self.hop_limit / 2 && self.view.came_past(&find.target, from, first.as_ref())
     }
 
     /// Sends a lookup of this router to `via`, whatever the view says.
