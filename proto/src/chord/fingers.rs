@@ -178,9 +178,9 @@ impl Chord {
         self.look_up(Reason::Finger, start, None, now);
     }
 
-    pub(super) fn finger_found(&mut self, result: LookupResult, now: Duration) {
+    pub(super) fn finger_found(&mut self, result: &LookupResult, now: Duration) {
         let index = self.fingers.refresh.cursor;
-        if let Ok(found) = &result {
+        if let Ok(found) = result {
             let reach = self.me.id().distance_to(&found.owner.id());
             let came_round = reach < self.fingers.distance(index);
             let changed = if came_round {

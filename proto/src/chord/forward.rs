@@ -43,7 +43,7 @@ impl Router {
         self.push(RouterOutput::Answer { reply, message });
         if let Some(own) = self.view.owner_of(&find.target) {
             let (owner, predecessor) = (own.me.clone(), own.predecessor.clone());
-            self.send_found(find, owner, predecessor, now.mono);
+            self.send_found(find, owner, predecessor);
         } else if find.hops > self.hop_limit {
             self.give_up(&find, LookupFailure::HopLimit, now.mono);
         } else {
@@ -225,13 +225,7 @@ impl Router {
         self.hops.insert(request, hop);
     }
 
-    fn send_found(
-        &mut self,
-        find: FindSuccessor,
-        owner: Peer,
-        predecessor: Option<Peer>,
-        now: Duration,
-    ) {
+    fn send_found(&mut self, find: FindSuccessor, owner: Peer, predecessor: Option<Peer>) {
         let path = find.path.map(|mut path| {
             // The sender named the member it meant; a sibling of it may be the owner.
             if path.last().is_some_and(|last| last.name() == owner.name()) {
@@ -249,7 +243,7 @@ impl Router {
             path,
         };
         if find.origin.name() == &self.config.name {
-            return self.search_found(found, now);
+            return self.search_found(found);
         }
         let to = find.origin.name().clone();
         let message = Message::Found(found);

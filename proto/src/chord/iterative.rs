@@ -182,7 +182,7 @@ impl Router {
             self.search_failed(walk.lookup, LookupFailure::NoRoute, now);
             return Err(Misbehaviour::WrongArc { from: from.clone() });
         }
-        self.search_found(found, now);
+        self.search_found(found);
         Ok(())
     }
 

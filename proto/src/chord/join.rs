@@ -8,7 +8,8 @@ use crate::peer::Peer;
 
 use super::asks::{Ask, Purpose};
 use super::bounds::{JOIN_PAUSE_MAX, JOIN_PAUSE_MIN};
-use super::member::{Chord, Reason, not_member};
+use super::inbox::not_member;
+use super::member::{Chord, Reason};
 use super::misbehaviour::Misbehaviour;
 use super::{LookupResult, Phase};
 
@@ -86,8 +87,8 @@ impl Chord {
         if *predecessor != ask.to {
             return Err(Misbehaviour::WrongMember {
                 from: ask.to.name().clone(),
-                asked: ask.to.clone(),
-                got: predecessor.clone(),
+                asked: Box::new(ask.to.clone()),
+                got: Box::new(predecessor.clone()),
             });
         }
         let alone = self.successors.head().is_none() && self.predecessor.is_none();

@@ -9,7 +9,7 @@ use crate::message::{Message, ReplyTo, RequestId, RequestIds};
 use crate::peer::{NodeName, Peer};
 use crate::time::Now;
 
-use super::member::not_member;
+use super::inbox::not_member;
 use super::{
     Chord, ChordConfig, ChordOutput, LookupResult, MemberSnapshot, Misbehaviour, Phase, RoutingView,
 };
@@ -234,7 +234,7 @@ impl Ring {
             let Some(local) = self.local.pop_front() else {
                 return;
             };
-            self.deliver(local, now);
+            self.deliver(&local, now);
         }
     }
 
@@ -283,9 +283,9 @@ impl Ring {
         }
     }
 
-    fn deliver(&mut self, local: Local, now: Now) {
+    fn deliver(&mut self, local: &Local, now: Now) {
         let name = &self.name;
-        let verdict = match &local {
+        let verdict = match local {
             Local::Request(request, message) => {
                 let reply = ReplyTo {
                     core: 0,

@@ -187,7 +187,7 @@ impl Router {
         &mut self,
         from: &NodeName,
         found: Found,
-        now: Now,
+        _now: Now,
     ) -> Result<(), Misbehaviour> {
         super::misbehaviour::speaks_for(from, "Found", &found.owner)?;
         let Some(search) = self.searches.get(&found.lookup) else {
@@ -197,7 +197,7 @@ impl Router {
             return Err(Misbehaviour::WrongArc { from: from.clone() });
         }
         self.trust(from);
-        self.search_found(found, now.mono);
+        self.search_found(found);
         Ok(())
     }
 

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use crate::id::Id;
-use crate::message::{LookupMode, Message, Notify, ReplyTo, RequestId};
+use crate::message::{
+    Found, Join, Leave, LookupMode, Message, Neighbours, Notify, ReplyTo, RequestId, RequestIds,
+};
 use crate::peer::Peer;
+use crate::time::Now;
 
-use super::Misbehaviour;
 use super::testnet::{INTERVAL, Net, Plan, name, sorted_peers};
+use super::{Chord, ChordConfig, ChordOutput, Misbehaviour, Pointers, RouterOutput};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -95,6 +98,24 @@ fn virtual_nodes_share_their_host() {
         );
         net.settle(seconds(40));
         assert_all_found(&mut net, 8, LookupMode::Traced);
+    }
+}
+
+#[test]
+fn killed_host_takes_all_its_virtual_nodes_along() {
+    for seed in seeds(2) {
+        let mut net = Net::boot(
+            Plan {
+                vnodes: 4,
+                ..Plan::new(seed)
+            },
+            6,
+        );
+        net.settle(seconds(40));
+        net.kill(&name(1 + seed as usize % 5));
+        net.run(3 * INTERVAL);
+        assert_all_found(&mut net, 10, LookupMode::Recursive);
+        net.settle(seconds(20));
     }
 }
 
@@ -442,9 +463,110 @@ fn who_speaks_for_another_is_refused() {
     let expected = Misbehaviour::Impersonation {
         from: peers[2].name().clone(),
         kind: "Notify",
-        claimed: other,
+        claimed: Box::new(other),
     };
     assert_eq!(verdict, Err(expected));
+    let leave = Leave {
+        vnode: 0,
+        leaver: peers[1].clone(),
+        predecessor: None,
+        successors: vec![],
+    };
+    let join = Join {
+        vnode: 0,
+        joiner: peers[1].clone(),
+    };
+    for message in [Message::Leave(leave), Message::Join(join)] {
+        assert!(
+            ring.handle_request(reply, peers[2].name(), &message, now)
+                .is_err()
+        );
+    }
+    let unchanged = ring.snapshots().next().unwrap();
+    assert_eq!(unchanged.successors.len(), 2);
+}
+
+#[test]
+fn answer_that_speaks_for_another_is_refused() {
+    let net = Net::placed(Plan::new(1), 3);
+    let peers = sorted_peers(&net.params, 3);
+    let now = net.time();
+    // A member alone with its list has asked its head; somebody else's list comes back.
+    let pointers = Pointers {
+        successors: peers[1..].to_vec(),
+        ..Pointers::default()
+    };
+    let config = ChordConfig {
+        params: net.params.clone(),
+        stabilize_interval: INTERVAL,
+        finger_bits: 4,
+        bootstrap: vec![],
+    };
+    let ids = RequestIds::new(0, 1, 0);
+    let mut chord = Chord::placed(config, ids, peers[0].clone(), 1, pointers, now);
+    let later = Now {
+        mono: now.mono + 2 * INTERVAL,
+        ..now
+    };
+    chord.handle_timeout(later);
+    let Some(ChordOutput::Ask { to, request, .. }) = chord.poll_output() else {
+        panic!("the head is asked");
+    };
+    assert_eq!(to, *peers[1].name());
+    let said = Message::Neighbours(Neighbours {
+        member: peers[2].clone(),
+        predecessor: None,
+        successors: vec![],
+    });
+    let stranger = chord.handle_answer(request, peers[2].name(), &said, later);
+    assert!(matches!(stranger, Err(Misbehaviour::WrongNode { .. })));
+    let impostor = chord.handle_answer(request, peers[1].name(), &said, later);
+    assert!(matches!(impostor, Err(Misbehaviour::WrongMember { .. })));
+    assert_eq!(chord.snapshot().successors, &peers[2..]);
+}
+
+#[test]
+fn owner_must_speak_for_itself_and_for_its_own_arc() {
+    let mut net = Net::placed(
+        Plan {
+            successors: 1,
+            ..Plan::new(1)
+        },
+        8,
+    );
+    let peers = sorted_peers(&net.params, 8);
+    let now = net.time();
+    let router = &mut net.hosts.get_mut(peers[0].name()).unwrap().router;
+    let deadline = now.mono + INTERVAL;
+    router.lookup(7, peers[4].id(), LookupMode::Recursive, None, deadline, now);
+    let Some(RouterOutput::Ask {
+        message: Message::FindSuccessor(find),
+        ..
+    }) = router.poll_output()
+    else {
+        panic!("a hop is asked");
+    };
+    let found = |owner: usize| Found {
+        lookup: find.lookup,
+        owner: peers[owner].clone(),
+        predecessor: Some(peers[owner - 1].clone()),
+        hops: 1,
+        timeouts: 0,
+        path: None,
+    };
+    let impostor = router.handle_found(peers[3].name(), found(4), now);
+    assert!(matches!(impostor, Err(Misbehaviour::Impersonation { .. })));
+    let greedy = router.handle_found(peers[5].name(), found(5), now);
+    assert!(matches!(greedy, Err(Misbehaviour::WrongArc { .. })));
+    assert_eq!(router.handle_found(peers[4].name(), found(4), now), Ok(()));
+    let done = std::iter::from_fn(|| router.poll_output()).last();
+    assert!(matches!(
+        done,
+        Some(RouterOutput::Done {
+            ticket: 7,
+            result: Ok(_)
+        })
+    ));
 }
 
 /// Fingers filled by lookups alone agree with those computed from the membership.
