@@ -1,8 +1,9 @@
-//! Fingers: the owner of `me + d·2^(bits·k)` for every digit d and place k (base 2 with one bit a digit,
-//! base 16 with four). Hints for routing only.
+//! Fingers: the owner of `me + d·2^(bits·k)` for every digit d and place k (base 2 with one bit a
+//! digit, base 16 with four). Hints for routing only.
 //!
-//! One lookup refreshes every finger that the found owner serves. Fingers that fall into the successor
-//! list are not kept. A table that stays as it is gets refreshed ever more slowly, down to a bound.
+//! One lookup refreshes every finger that the found owner serves. Fingers that fall into the
+//! successor list are not kept. A table that stays as it is gets refreshed ever more slowly, down
+//! to a bound.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Hops of recursive lookups: taking one over, forwarding it to the best member that is alive, and the
-//! owner's word to the origin.
+//! Hops of recursive lookups: taking one over, forwarding it to the best member that is alive, and
+//! the owner's word to the origin.
 
 use std::time::Duration;
 

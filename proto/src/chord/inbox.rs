@@ -1,5 +1,5 @@
-//! What arrives at a member: requests checked against the rules and sorted by kind, answers sorted by
-//! what they were asked for, and the news that a peer is gone.
+//! What arrives at a member: requests checked against the rules and sorted by kind, answers sorted
+//! by what they were asked for, and the news that a peer is gone.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! The invariant of CHORD.md (Zave 2017) as a function on a snapshot of a ring.
 //!
 //! Two properties imply the rest: every live member has a live successor, and enough members are
-//! skipped by nobody. The rest (ordered lists, one ordered ring, connected appendages) is checked too,
-//! as a check of the checker. Dead members may be given, or left out: whoever is not live is dead.
+//! skipped by nobody. The rest (ordered lists, one ordered ring, connected appendages) is checked
+//! too, as a check of the checker. Dead members may be given, or left out: whoever is not live is
+//! dead.
 
 use std::fmt;
 
@@ -244,8 +245,8 @@ impl<'a> Live<'a> {
         skipped.filter(|skips| *skips == 0).count()
     }
 
-    /// First live successors form a graph: there must be one cycle, it must go round the circle once,
-    /// and every walk must end in it.
+    /// First live successors form a graph: there must be one cycle, it must go round the circle
+    /// once, and every walk must end in it.
     fn check_ring(&self, violations: &mut Vec<Violation>) {
         let next: Vec<Option<usize>> = match self.members.as_slice() {
             [] => return,

@@ -1,5 +1,6 @@
-//! Joining (CHORD.md, "Operations"): look the own id up through a bootstrapper, ask the predecessor-to-be
-//! for a place, which checks again when it answers, and start over whenever anything fails.
+//! Joining (CHORD.md, "Operations"): look the own id up through a bootstrapper, ask the
+//! predecessor-to-be for a place, which checks again when it answers, and start over whenever
+//! anything fails.
 
 use std::time::Duration;
 
@@ -118,7 +119,8 @@ impl Chord {
         self.forget_incarnation(joiner);
         let fits = match (self.successors.head(), &self.predecessor) {
             (Some(head), _) => joiner.id().is_between(&self.me.id(), &head.id()),
-            // Somebody has joined behind this member and is not yet its successor: that comes first.
+            // Somebody has joined behind this member and is not yet its successor: that comes
+            // first.
             (None, Some(_)) => false,
             (None, None) => true,
         };

@@ -1,6 +1,6 @@
 //! One virtual node in the ring: its state (CHORD.md, "State of a member") and its clockwork. What
-//! arrives is sorted in `inbox`. The operations are in `join`, `stabilise`, `rectify`, `fingers`, `merge`
-//! and `departure`; each is one local change after at most one remote answer.
+//! arrives is sorted in `inbox`. The operations are in `join`, `stabilise`, `rectify`, `fingers`,
+//! `merge` and `departure`; each is one local change after at most one remote answer.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The virtual nodes of one host as one machine: dispatch by index, messages between siblings delivered
-//! on the spot, and the routing view of them all.
+//! The virtual nodes of one host as one machine: dispatch by index, messages between siblings
+//! delivered on the spot, and the routing view of them all.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::{
     Chord, ChordConfig, ChordOutput, LookupResult, MemberSnapshot, Misbehaviour, Phase, RoutingView,
 };
 
-/// All virtual nodes of a host. Same grammar as [`Chord`]; beside `poll_output()`, `poll_view()` gives
-/// the routing view whenever it has changed.
+/// All virtual nodes of a host. Same grammar as [`Chord`]; beside `poll_output()`, `poll_view()`
+/// gives the routing view whenever it has changed.
 #[derive(Clone, Debug)]
 pub struct Ring {
     name: NodeName,
@@ -34,8 +34,8 @@ enum Local {
 }
 
 impl Ring {
-    /// `vnodes` virtual nodes of the node called `name`, not started; `core` and `tag` go into their
-    /// request ids.
+    /// `vnodes` virtual nodes of the node called `name`, not started; `core` and `tag` go into
+    /// their request ids.
     ///
     /// # Panics
     /// When the ring's parameters do not allow that many virtual nodes.
@@ -221,8 +221,8 @@ impl Ring {
             .all(|member| member.phase() == Phase::Left)
     }
 
-    /// Collects what the members want, delivers what they tell each other, and starts those that wait
-    /// for virtual node 0.
+    /// Collects what the members want, delivers what they tell each other, and starts those that
+    /// wait for virtual node 0.
     fn settle(&mut self, now: Now) {
         self.start_siblings(now);
         loop {

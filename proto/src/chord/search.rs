@@ -87,8 +87,8 @@ impl Router {
         self.push(RouterOutput::Done { ticket, result });
     }
 
-    /// An attempt failed. Through a given node there is one attempt; otherwise the ring is given the
-    /// time to repair itself, up to the deadline.
+    /// An attempt failed. Through a given node there is one attempt; otherwise the ring is given
+    /// the time to repair itself, up to the deadline.
     pub(super) fn search_failed(
         &mut self,
         lookup: RequestId,

@@ -1,5 +1,5 @@
-//! Stabilisation in two steps (CHORD.md, "Operations"; Zave 2017, section 5): ask the head of the list
-//! for its own, adopt it whole, and look at the head's predecessor as a closer successor.
+//! Stabilisation in two steps (CHORD.md, "Operations"; Zave 2017, section 5): ask the head of the
+//! list for its own, adopt it whole, and look at the head's predecessor as a closer successor.
 
 use std::time::Duration;
 
@@ -145,8 +145,8 @@ impl Chord {
         }
     }
 
-    /// A head has said who its predecessor is: a closer successor, this member, or somebody who does
-    /// not know of this member.
+    /// A head has said who its predecessor is: a closer successor, this member, or somebody who
+    /// does not know of this member.
     fn consider(&mut self, head: &Peer, predecessor: Option<&Peer>, now: Duration) {
         let closer = predecessor.filter(|p| p.id().is_between(&self.me.id(), &head.id()));
         if let Some(candidate) = closer

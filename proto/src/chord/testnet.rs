@@ -1,5 +1,6 @@
-//! A network for tests: N hosts, each a [`Ring`] and a [`Router`], on virtual time, with delays, crashes,
-//! pauses and partitions. A seed reproduces a run. Speaks the machines' messages unencoded.
+//! A network for tests: N hosts, each a [`Ring`] and a [`Router`], on virtual time, with delays,
+//! crashes, pauses and partitions. A seed reproduces a run. Speaks the machines' messages
+//! unencoded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

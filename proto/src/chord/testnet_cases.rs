@@ -267,8 +267,8 @@ fn killed_node_that_restarts_is_a_member_again() {
     }
 }
 
-/// The first node of a ring has no bootstrapper: restarted, it is a ring of its own until the others,
-/// who remember it, look themselves up through it.
+/// The first node of a ring has no bootstrapper: restarted, it is a ring of its own until the
+/// others, who remember it, look themselves up through it.
 #[test]
 fn blank_node_that_restarts_is_merged() {
     for seed in seeds(3) {

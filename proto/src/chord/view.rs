@@ -1,7 +1,8 @@
 //! The routing view: what every core routes by, published by core 0 as a whole.
 //!
 //! It decides two things, both by binary search: whether one of this node's own members owns a
-//! position, and where a lookup goes next. Fingers are hints for the second and never for the first.
+//! position, and where a lookup goes next. Fingers are hints for the second and never for the
+//! first.
 
 use crate::id::{Id, IdArc};
 use crate::peer::{NodeName, Peer};
@@ -139,8 +140,8 @@ impl RoutingView {
 
     /// Where a lookup for `target`, which no own member owns, goes next.
     ///
-    /// Normally to the closest preceding member (Stoica et al. 2003, Fig. 5); to the successor of the
-    /// closest preceding member when that is an own one; back over predecessors when the lookup
+    /// Normally to the closest preceding member (Stoica et al. 2003, Fig. 5); to the successor of
+    /// the closest preceding member when that is an own one; back over predecessors when the lookup
     /// arrived at a presumed owner behind whose back somebody joined. Going back only ever happens
     /// within a few gaps and each step is strictly nearer, so there is no loop.
     pub fn next_step(
