@@ -1,9 +1,10 @@
-//! The files of a local ring: authority, identities and one configuration a node.
+//! The files of a local ring: authority, identities and one configuration a node. They are written
+//! and checked before any node starts.
 //!
 //! ```text
-//! DIR/ca/{ca.pem,ca-key.pem}                                    the authority, kept when it is there
-//! DIR/node-I/{node.ini,key.pem,cert.pem,ca.pem,log.txt}         written anew at every start
-//! DIR/client/{key.pem,cert.pem,ca.pem}                          an identity for the native API
+//! DIR/ca/{ca.pem,ca-key.pem}                             the authority, kept when it is there
+//! DIR/node-I/{node.ini,key.pem,cert.pem,ca.pem,log.txt}  written anew at every start
+//! DIR/client/{key.pem,cert.pem,ca.pem}                    an identity for the native API
 //! ```
 
 use std::fmt::Write as _;
