@@ -104,7 +104,9 @@ fn watch_frame(shell: &Shell, connection: &ApiConnection, unread: usize, receive
     if unread == 0 {
         watchdog.disarm();
     } else if unread < received || !watchdog.is_armed() {
-        shell.deadlines.arm(watchdog, shell.now().mono + FRAME_DEADLINE);
+        shell
+            .deadlines
+            .arm(watchdog, shell.now().mono + FRAME_DEADLINE);
     }
 }
 
@@ -141,7 +143,9 @@ async fn linger(
     buffer: &mut ReceiveBuffer,
 ) {
     connection.watchdog.closer().finish();
-    shell.deadlines.arm(&connection.watchdog, shell.now().mono + LINGER_DEADLINE);
+    shell
+        .deadlines
+        .arm(&connection.watchdog, shell.now().mono + LINGER_DEADLINE);
     loop {
         buffer.consume(buffer.unread().len());
         if !matches!(reader.receive(buffer).await, Ok(1..)) {

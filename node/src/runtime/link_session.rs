@@ -149,11 +149,16 @@ impl PeerLink {
         if self.peer.get().is_none() {
             if let Some(peer) = machine.peer() {
                 let _ = self.peer.set((peer.name.clone(), peer.role));
-                self.watchdog.borrow().iter().for_each(|watchdog| watchdog.disarm());
+                self.watchdog
+                    .borrow()
+                    .iter()
+                    .for_each(|watchdog| watchdog.disarm());
             }
             self.writer.notify();
         }
-        let Some((name, role)) = self.peer.get() else { return outcome };
+        let Some((name, role)) = self.peer.get() else {
+            return outcome;
+        };
         let broken = shell.input(|core, now| {
             while let Some(frame) = machine.poll_frame() {
                 match &self.side {
@@ -179,10 +184,13 @@ impl PeerLink {
     /// Seals the next chunk, when the link is up, and takes what is to be sent.
     fn seal(&self, out: &mut Vec<u8>) {
         let mut machine = self.machine.borrow_mut();
-        if self.is_up() {
-            if let Some(chunk) = self.queue.borrow_mut().pop() {
-                machine.write_frames(&chunk);
-            }
+        let chunk = if self.is_up() {
+            self.queue.borrow_mut().pop()
+        } else {
+            None
+        };
+        if let Some(chunk) = chunk {
+            machine.write_frames(&chunk);
         }
         if self.is_ending() && self.queue.borrow().bytes() == 0 {
             machine.close();
@@ -219,7 +227,12 @@ pub(crate) async fn live(
     writer: Writer,
 ) -> LinkEnd {
     let written = Rc::new(Notify::default());
-    let write = write_frames(Rc::clone(shell), Rc::clone(link), writer, Rc::clone(&written));
+    let write = write_frames(
+        Rc::clone(shell),
+        Rc::clone(link),
+        writer,
+        Rc::clone(&written),
+    );
     shell.spawn(write);
     let mut reader = reader;
     let mut buffer = ReceiveBuffer::default();
@@ -248,13 +261,21 @@ async fn read_frames(
             link.reader.notified().await;
         }
         match reader.receive(buffer).await {
-            Ok(0) if link.watchdog.borrow().as_ref().is_some_and(|dog| dog.has_bitten()) => {
+            Ok(0)
+                if link
+                    .watchdog
+                    .borrow()
+                    .as_ref()
+                    .is_some_and(|dog| dog.has_bitten()) =>
+            {
                 return LinkEnd::Stalled;
             }
             Ok(0) => {
-                return link.machine.borrow_mut().receive_end().map_or_else(LinkEnd::Failed, |()| {
-                    LinkEnd::Closed
-                });
+                return link
+                    .machine
+                    .borrow_mut()
+                    .receive_end()
+                    .map_or_else(LinkEnd::Failed, |()| LinkEnd::Closed);
             }
             Ok(count) => bump(&shell.links.counts.bytes_in, count as u64),
             Err(error) => return LinkEnd::Broken(error.to_string()),
@@ -306,7 +327,9 @@ async fn write_frames(
 fn finish(shell: &Shell, link: &PeerLink) {
     if let Some(watchdog) = &*link.watchdog.borrow() {
         watchdog.closer().finish();
-        shell.deadlines.arm(watchdog, shell.now().mono + LINGER_DEADLINE);
+        shell
+            .deadlines
+            .arm(watchdog, shell.now().mono + LINGER_DEADLINE);
     }
 }
 
@@ -325,14 +348,26 @@ pub(crate) fn report(shell: &Shell, link: &PeerLink, end: &LinkEnd) {
     if matches!(end, LinkEnd::Stopped | LinkEnd::Closed) && link.is_up() {
         return tracing::debug!(peer, %end, "link ended");
     }
-    bump(if link.is_up() { &counts.broken } else { &counts.refused }, 1);
+    bump(
+        if link.is_up() {
+            &counts.broken
+        } else {
+            &counts.refused
+        },
+        1,
+    );
     if shell.links.closing.is_open() {
         return;
     }
     let now = shell.now().mono;
     let kind = if link.is_up() { "broken" } else { "refused" };
     if let Some(left_out) = shell.log_gate.borrow_mut().pass(kind, &link.log_key(), now) {
-        tracing::warn!(peer, left_out, "link ended: {end}");
+        let what = if link.is_up() {
+            "link ended"
+        } else {
+            "no link"
+        };
+        tracing::warn!(left_out, "{what} {peer}: {end}");
     }
 }
 

@@ -58,10 +58,7 @@ enum Dialled {
     /// Up or on its way up.
     Link(Rc<PeerLink>),
     /// It could not be had: not dialled again before `until`.
-    Down {
-        until: Duration,
-        pause: Duration,
-    },
+    Down { until: Duration, pause: Duration },
 }
 
 impl Links {
@@ -83,8 +80,11 @@ impl Links {
         let now = shell.now().mono;
         let pause = match dialled.get(&to) {
             Some(Dialled::Link(link)) => {
-                let limit =
-                    if link.is_up() { LINK_OUTPUT_BYTES_MAX } else { LINK_DIALLING_BYTES_MAX };
+                let limit = if link.is_up() {
+                    LINK_OUTPUT_BYTES_MAX
+                } else {
+                    LINK_DIALLING_BYTES_MAX
+                };
                 return link.send(frames, limit);
             }
             Some(Dialled::Down { until, .. }) if now < *until => {
@@ -119,7 +119,13 @@ impl Links {
             return;
         }
         let pause = (last_pause * 2).clamp(REDIAL_PAUSE_MIN, REDIAL_PAUSE_MAX);
-        dialled.insert(name.clone(), Dialled::Down { until: now + pause, pause });
+        dialled.insert(
+            name.clone(),
+            Dialled::Down {
+                until: now + pause,
+                pause,
+            },
+        );
     }
 
     /// Sends frames on an accepted link, if it still is there.
@@ -153,12 +159,22 @@ impl Links {
         let machine = Link::accept(&links.config);
         let make = |number| Rc::new(PeerLink::new(Side::Accepted { number, from }, machine));
         let number = links.accepted.borrow_mut().insert(make);
-        let Some(link) = links.accepted.borrow().get(number).map(Rc::clone) else { return };
+        let Some(link) = links.accepted.borrow().get(number).map(Rc::clone) else {
+            return;
+        };
         super::api::bump(&links.counts.accepted, 1);
         let watchdog = Watchdog::new(closer);
-        shell.deadlines.arm(&watchdog, shell.now().mono + HANDSHAKE_DEADLINE);
+        shell
+            .deadlines
+            .arm(&watchdog, shell.now().mono + HANDSHAKE_DEADLINE);
         link.watch(watchdog);
-        shell.spawn(link_session::accepted(Rc::clone(shell), link, number, reader, writer));
+        shell.spawn(link_session::accepted(
+            Rc::clone(shell),
+            link,
+            number,
+            reader,
+            writer,
+        ));
     }
 
     /// An accepted link has ended.

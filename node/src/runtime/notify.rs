@@ -70,7 +70,10 @@ impl Gate {
                 return Poll::Ready(());
             }
             let mut waiters = self.waiters.take();
-            if !waiters.iter().any(|waiter| waiter.will_wake(context.waker())) {
+            if !waiters
+                .iter()
+                .any(|waiter| waiter.will_wake(context.waker()))
+            {
                 waiters.push(context.waker().clone());
             }
             self.waiters.set(waiters);
@@ -110,7 +113,9 @@ mod tests {
     use super::*;
 
     fn is_ready(notify: &Notify) -> bool {
-        notify.poll_notified(&Context::from_waker(Waker::noop())).is_ready()
+        notify
+            .poll_notified(&Context::from_waker(Waker::noop()))
+            .is_ready()
     }
 
     #[test]

@@ -104,7 +104,11 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
     if let Some(path) = &config.data_dir {
         data_dir(path).map_err(|error| {
             let at = config.place_of("data_dir").to_owned();
-            ServeError::DataDir { at, path: path.clone(), error }
+            ServeError::DataDir {
+                at,
+                path: path.clone(),
+                error,
+            }
         })?;
     }
     let choice = driver::choose(config.io_driver)?;
@@ -113,7 +117,13 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
     let p2p = bind(config, "p2p_address", config.p2p_address, shards)?;
     let mut admin = bind(config, "admin_address", config.admin_address, 1)?;
     let admin = admin.pop().ok_or(ServeError::WorkerLost)?;
-    Ok(Prepared { link, choice, api, p2p, admin })
+    Ok(Prepared {
+        link,
+        choice,
+        api,
+        p2p,
+        admin,
+    })
 }
 
 /// The folder must be there, or be makeable, and writable: tried with a file.
@@ -132,7 +142,12 @@ fn bind(
 ) -> Result<Vec<TcpListener>, ServeError> {
     listen::bind(address, count).map_err(|error| {
         let at = config.place_of(key).to_owned();
-        ServeError::Bind { at, key, address, error }
+        ServeError::Bind {
+            at,
+            key,
+            address,
+            error,
+        }
     })
 }
 

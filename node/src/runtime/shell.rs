@@ -153,7 +153,11 @@ impl Shell {
             while let Some(next) = mail {
                 self.input(|core, now| core.handle_mail(next, now));
                 budget -= 1;
-                mail = if budget > 0 { self.mail.try_recv() } else { None };
+                mail = if budget > 0 {
+                    self.mail.try_recv()
+                } else {
+                    None
+                };
             }
             self.turned.notified().await;
         }
@@ -230,7 +234,11 @@ impl Shell {
             return;
         }
         let now = self.now().mono;
-        if let Some(left_out) = self.log_gate.borrow_mut().pass("mailbox", &to.to_string(), now) {
+        if let Some(left_out) = self
+            .log_gate
+            .borrow_mut()
+            .pass("mailbox", &to.to_string(), now)
+        {
             tracing::error!(to, left_out, "the mailbox of a core is full: mail was lost");
         }
     }
@@ -239,7 +247,9 @@ impl Shell {
     /// early is cheaper than one that is moved in every turn.
     fn set_alarm(&self) {
         let due = [self.core.borrow().poll_timeout(), self.deadlines.next()];
-        let Some(due) = due.into_iter().flatten().min() else { return };
+        let Some(due) = due.into_iter().flatten().min() else {
+            return;
+        };
         if self.alarm.at.get().is_none_or(|at| due < at) {
             self.alarm.at.set(Some(due));
             self.alarm.changed.notify();
@@ -250,9 +260,13 @@ impl Shell {
         self.alarm.at.set(None);
         let now = self.now();
         self.deadlines.expire(now.mono);
-        let is_due = self.core.borrow().poll_timeout().is_some_and(|at| at <= now.mono);
+        let is_due = self
+            .core
+            .borrow()
+            .poll_timeout()
+            .is_some_and(|at| at <= now.mono);
         if is_due {
-            self.input(|core, now| core.handle_timeout(now));
+            self.input(Core::handle_timeout);
         }
     }
 }

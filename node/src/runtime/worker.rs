@@ -90,7 +90,7 @@ impl Worker {
         }
         shell.spawn(accept_clients(Rc::clone(&shell), self.api));
         shell.spawn(accept_links(Rc::clone(&shell), self.p2p));
-        shell.input(|core, now| core.start(now));
+        shell.input(Core::start);
         control::serve(&shell, self.calls).await;
         finish(&shell, index).await
     }
