@@ -1,4 +1,5 @@
-//! `chordite doctor`: whether this host and a configuration are fit to run a node, one line each.
+//! `chordite doctor`: whether this host and a configuration are fit to run a node, one line each
+//! with what to do about it. It changes nothing.
 
 mod host;
 mod setup;

@@ -1,4 +1,5 @@
-//! `chordite lookup`: who owns a key, and over which way a node found it.
+//! `chordite lookup`: who owns a key, and over which way a node found it. The node does the lookup;
+//! here it is asked and shown.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! `chordite serve`: reads the configuration, then hands over to the node.
+//! `chordite serve`: reads the configuration from its four layers, then hands over to the node.
+//! Nothing is opened before the configuration is known to be right.
 
 use std::path::PathBuf;
 

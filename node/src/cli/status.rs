@@ -1,4 +1,5 @@
-//! `chordite status`: one node as it sees itself.
+//! `chordite status`: one node as it sees itself. Whatever plain facts the node tells are shown, so
+//! that a new one needs no change here.
 
 use clap::Args;
 use node::engine::request::RingStatus;

@@ -1,4 +1,5 @@
-//! Moments as people write them, in UTC.
+//! Moments as people write them, in UTC. There is no calendar in the standard library, and one
+//! function is all that is needed of it.
 
 /// `2026-11-22 06:02:20 UTC` for a number of seconds since 1970.
 pub(crate) fn show(seconds: u64) -> String {

@@ -1,4 +1,5 @@
-//! What a node needs of its host: kernel, io_uring, limits, clock.
+//! What a node needs of its host: kernel, io_uring, limits, clock. Nothing of it keeps a node from
+//! running but a clock at which no certificate is valid.
 
 use std::io;
 use std::time::{Duration, SystemTime};
