@@ -115,7 +115,8 @@ impl Shell {
     /// Ends turns until the worker ends.
     pub(crate) async fn run_turns(self: Rc<Self>) {
         loop {
-            if let First::Right(()) = race(self.turn.notified(), self.ending.opened()).await {
+            self.turn.notified().await;
+            if self.ending.is_open() {
                 return;
             }
             self.end_turn();
@@ -124,21 +125,26 @@ impl Shell {
 
     /// Hands timeouts to the core and ends overdue connections until the worker ends.
     pub(crate) async fn run_alarm(self: Rc<Self>) {
-        loop {
-            let changed = race(self.alarm.changed.notified(), self.ending.opened());
+        while !self.ending.is_open() {
+            let changed = self.alarm.changed.notified();
             let Some(at) = self.alarm.at.get() else {
-                match changed.await {
-                    First::Left(()) => continue,
-                    First::Right(()) => return,
-                }
+                changed.await;
+                continue;
             };
             let sleep = monoio::time::sleep_until(self.clock.instant_of(at).into());
-            match race(sleep, changed).await {
-                First::Left(()) => self.ring_alarm(),
-                First::Right(First::Left(())) => {}
-                First::Right(First::Right(())) => return,
+            if let First::Left(()) = race(sleep, changed).await {
+                self.ring_alarm();
             }
         }
+    }
+
+    /// Ends all loops.
+    pub(crate) fn end_loops(&self) {
+        self.ending.open();
+        self.turn.notify();
+        self.turned.notify();
+        self.alarm.changed.notify();
+        self.busy.notify();
     }
 
     /// Hands mail from other cores to this one until the worker ends: as much in one turn as its
