@@ -9,6 +9,7 @@ mod config_errors;
 mod links_attack;
 mod links_between;
 mod links_refused;
+mod load;
 mod native_api;
 mod ring_faults;
 mod ring_forms;

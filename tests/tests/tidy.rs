@@ -117,7 +117,7 @@ const RULES: &[Rule] = &[
     ("no commented-out code", dead_comments),
     ("an exception from a lint has a reason", bare_exceptions),
     (
-        "unsafe has a SAFETY note and a file of its own",
+        "unsafe has a SAFETY note and stays in its files",
         unsafe_code,
     ),
     (
@@ -144,8 +144,10 @@ fn far_too_long(source: &Source) -> Vec<String> {
 }
 
 fn long_functions(source: &Source) -> Vec<String> {
+    // A test may be one long table.
+    let production = source.production().len();
     let functions = source.functions().into_iter();
-    let long = functions.filter(|function| function.lines > 70);
+    let long = functions.filter(|function| function.lines > 70 && function.start <= production);
     long.map(|it| format!("line {}: `{}` has {} lines", it.start, it.name, it.lines))
         .collect()
 }
@@ -249,7 +251,7 @@ fn unsafe_code(source: &Source) -> Vec<String> {
     {
         let above = &source.lines[at.saturating_sub(6)..at];
         let noted = above.iter().any(|line| line.contains("SAFETY:"));
-        if !noted || !source.path.contains("unsafe") {
+        if !noted || !UNSAFE_FILES.contains(&source.path.as_str()) {
             broken.push(format!("line {}: {}", at + 1, line.trim()));
         }
     }
@@ -312,6 +314,9 @@ fn internal(manifest: &str, section: &str) -> Vec<&'static str> {
         .filter(named)
         .collect()
 }
+
+/// Files that exist for the sake of an operation the compiler cannot check, and say what it gains.
+const UNSAFE_FILES: &[&str] = &["node/src/engine/prefetch.rs"];
 
 const EMPTY_NAMES: &[&str] = &[
     "base", "common", "helper", "helpers", "manager", "misc", "mod", "traits", "types", "util",
