@@ -192,7 +192,7 @@ impl PeerLink {
         if let Some(chunk) = chunk {
             machine.write_frames(&chunk);
         }
-        if self.is_ending() && self.queue.borrow().bytes() == 0 {
+        if self.is_ending() && self.queue.borrow().bytes() == 0 && machine.failure().is_none() {
             machine.close();
         }
         machine.transmit(out);

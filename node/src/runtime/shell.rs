@@ -189,6 +189,16 @@ impl Shell {
         }));
     }
 
+    /// Logs trouble of one kind, unless it was logged a moment ago; `log` gets the number of lines
+    /// left out since.
+    pub(crate) fn warn(&self, kind: &'static str, log: impl FnOnce(u64)) {
+        let now = self.now().mono;
+        let left_out = self.log_gate.borrow_mut().pass(kind, "", now);
+        if let Some(left_out) = left_out {
+            log(left_out);
+        }
+    }
+
     /// How many turns have ended.
     pub(crate) fn turns(&self) -> u64 {
         self.turns.get()
@@ -239,14 +249,9 @@ impl Shell {
         if self.mail.send(to, mail).is_ok() {
             return;
         }
-        let now = self.now().mono;
-        if let Some(left_out) = self
-            .log_gate
-            .borrow_mut()
-            .pass("mailbox", &to.to_string(), now)
-        {
+        self.warn("mailbox", |left_out| {
             tracing::error!(to, left_out, "the mailbox of a core is full: mail was lost");
-        }
+        });
     }
 
     /// Re-arms the timer when something is due earlier than it goes off. A timer that goes off too
