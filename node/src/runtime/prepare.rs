@@ -128,8 +128,8 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
     })
 }
 
-/// Every connection takes two descriptors, and the soft limit of 1,024 is there for programs that use
-/// `select`, which none of this does.
+/// Every connection takes two descriptors, and the soft limit of 1,024 is there for programs that
+/// use `select`, which none of this does.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

@@ -243,8 +243,8 @@ impl Shell {
         }
     }
 
-    /// A mailbox that stays full belongs to a core that is stuck: what waits for the answer fails at
-    /// its deadline, and the log says where.
+    /// A mailbox that stays full belongs to a core that is stuck: what waits for the answer fails
+    /// at its deadline, and the log says where.
     fn post(&self, to: u8, mail: Mail) {
         if self.mail.send(to, mail).is_ok() {
             return;
