@@ -21,7 +21,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     report_memory(64);
-    report_memory(200);
     benches();
     Criterion::default().configure_from_args().final_summary();
 }

@@ -68,6 +68,8 @@ pub enum BinariesError {
 
 fn build(folder: &Path) -> Result<(), ProcessError> {
     let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+    // Whether there is a cargo at all: started directly, because a guard can always be started.
+    Program::new(&cargo).arg("--version").capture()?;
     let mut build = Program::new(cargo).args(["build", "--quiet", "--bins"]);
     for package in ["chordite-node", "chordite-loadgen"] {
         build = build.arg("-p").arg(package);

@@ -194,7 +194,9 @@ fn faults(summary: &Summary) -> Option<String> {
         }
     }
     for error in &summary.errors {
-        faults.push(format!("{} × {}", error.count, error.kind));
+        let example = error.example.as_ref();
+        let example = example.map_or(String::new(), |example| format!(" ({example})"));
+        faults.push(format!("{} × {}{example}", error.count, error.kind));
     }
     if counts.completed == 0 {
         faults.push("no answer".to_owned());
@@ -220,7 +222,11 @@ mod tests {
         summary.errors.push(ErrorCount {
             kind: "timeout".to_owned(),
             count: 3,
+            example: Some("no answer within 5 s".to_owned()),
         });
-        assert_eq!(faults(&summary).unwrap(), "2 wrong values, 3 × timeout");
+        assert_eq!(
+            faults(&summary).unwrap(),
+            "2 wrong values, 3 × timeout (no answer within 5 s)"
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::binaries::Binaries;
 use crate::generator::Run;
@@ -101,6 +101,13 @@ impl Turns<'_> {
         self.preload(running, load, folder)?;
         let resident = running.resident()?.saturating_sub(before) as f64;
         let accounted = account()?.map(|bytes| bytes - accounted_before.unwrap_or(0.0));
+        if let Some(records) = running.metric(RECORDS_METRIC)? {
+            ensure!(
+                records == load.keys as f64,
+                "{records} records after a fill of {}",
+                load.keys
+            );
+        }
         Ok(measure::of_fill(
             load.keys,
             load.value_bytes,
@@ -146,4 +153,7 @@ const PRELOAD_RUN: Duration = Duration::from_millis(200);
 const SLACK: Duration = Duration::from_secs(30);
 
 /// The node's account of what its store takes, in bytes.
-const ACCOUNTED_METRIC: &str = "chordite_store_bytes";
+const ACCOUNTED_METRIC: &str = "chordite_store_used_bytes";
+
+/// How many records it holds.
+const RECORDS_METRIC: &str = "chordite_store_records";

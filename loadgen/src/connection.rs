@@ -2,7 +2,8 @@
 //!
 //! tokio-uring neither cancels nor outlives operations: no operation is ever dropped, a connection
 //! is ended by shutting the socket down, and both tasks end before the socket is closed. The
-//! reader parses every whole answer of a receive; the writer sends what has piled up with one write.
+//! reader parses every whole answer of a receive; the writer sends what has piled up with one
+//! write.
 
 use std::cell::{Cell, RefCell};
 use std::net::{Shutdown, SocketAddr};

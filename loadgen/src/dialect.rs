@@ -1,6 +1,7 @@
 //! What a connection needs to know of the protocol it speaks: how to ask, and what an answer means.
 //!
-//! A dialect is one side of one connection, bytes in and bytes out; it knows no socket and no clock.
+//! A dialect is one side of one connection, bytes in and bytes out; it knows no socket and no
+//! clock.
 
 use std::sync::Arc;
 

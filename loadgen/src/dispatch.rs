@@ -104,7 +104,8 @@ impl Wait {
             tokio_uring::no_op().await?;
             let after_ns = lane.clock.now_ns();
             if lane.activity.get() == activity {
-                lane.spun_ns.set(lane.spun_ns.get() + after_ns - now_ns);
+                let pass_ns = (after_ns - now_ns).min(PASS_NS_MAX);
+                lane.spun_ns.set(lane.spun_ns.get() + pass_ns);
             }
             now_ns = after_ns;
         }
@@ -113,5 +114,8 @@ impl Wait {
 }
 
 const BATCH_MAX: u32 = 256;
+
+/// A pass takes one or two microseconds; what is longer was spent off the CPU.
+const PASS_NS_MAX: u64 = 5_000;
 
 const NAP_NS_MAX: u64 = 20_000_000;

@@ -1,5 +1,5 @@
-//! The histogram log (`.hlog`) of HdrHistogram: one compressed V2 histogram for each interval, which
-//! HistogramLogAnalyzer, the Python and the Java tools read.
+//! The histogram log (`.hlog`) of HdrHistogram: one compressed V2 histogram for each interval,
+//! which HistogramLogAnalyzer, the Python and the Java tools read.
 //!
 //! Values are nanoseconds; the column for the largest value is in milliseconds, as the Java tools
 //! write it. Header and legend are written here, the lines of the histograms by `hdrhistogram`.

@@ -28,7 +28,7 @@ fn start(arguments: &RunArgs) -> ExitCode {
     if let Err(error) = watch_signals(interrupt.clone()) {
         return fail(EXIT_BUG, &error.to_string());
     }
-    match run(plan, interrupt) {
+    match run(plan, &interrupt) {
         Ok(outcome) => show(arguments, &outcome),
         Err(error) => fail(exit_code(&error), &error.to_string()),
     }

@@ -7,13 +7,9 @@ use std::sync::Arc;
 
 use proto::codec;
 use proto::frame::Frame;
-use proto::identity;
-use proto::limits::VALUE_BYTES_MAX;
 use proto::link::{Link, LinkConfig, LinkPems};
-use proto::message::{Failed, FailureCode, Get, Hello, Lookup, Message, Put, RequestId, Role};
+use proto::message::{Failed, FailureCode, Get, Lookup, Message, Put, RequestId};
 use proto::peer::RingParams;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use crate::dataset::Dataset;
 use crate::dialect::{Answer, Body, Dialect, Fault, SetupError};
@@ -173,8 +169,7 @@ const fn kind(code: FailureCode) -> ErrorKind {
     }
 }
 
-/// Reads `key.pem`, `cert.pem` and `ca.pem`. Ring and name are those of the certificate; of the
-/// ring's parameters nodes compare nothing else with a client's.
+/// Reads `key.pem`, `cert.pem` and `ca.pem`.
 fn link_config(identity: &Path) -> Result<Arc<LinkConfig>, SetupError> {
     let read = |name: &str| {
         let path = identity.join(name);
@@ -185,26 +180,6 @@ fn link_config(identity: &Path) -> Result<Arc<LinkConfig>, SetupError> {
         cert_chain: read("cert.pem")?,
         ca_certs: vec![read("ca.pem")?],
     };
-    let place = identity.join("cert.pem");
-    let bad = |why: &dyn std::fmt::Display| SetupError(format!("{}: {why}", place.display()));
-    let cert = CertificateDer::from_pem_slice(&pems.cert_chain).map_err(|error| bad(&error))?;
-    let own = identity::read(&cert).map_err(|error| bad(&error))?;
-    if own.role != Role::Client {
-        return Err(bad(&"this is a node's certificate, a client's is needed"));
-    }
-    let params = RingParams {
-        ring: own.ring.as_str().into(),
-        successors: 16,
-        replication: 3,
-        virtual_nodes_max: 64,
-        value_max: VALUE_BYTES_MAX as u32,
-    };
-    let hello = Hello {
-        role: Role::Client,
-        name: own.name,
-        params,
-        features: 0,
-    };
-    LinkConfig::new(&pems, hello)
-        .map_err(|error| SetupError(format!("{}: {error}", identity.display())))
+    let config = LinkConfig::for_client(&pems);
+    config.map_err(|error| SetupError(format!("{}: {error}", identity.display())))
 }

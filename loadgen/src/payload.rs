@@ -46,7 +46,9 @@ impl Payloads {
             return;
         }
         let start = out.len();
-        let offset = mix(key ^ sequence) as usize % FILLER_OFFSETS;
+        // The top bits of a product: enough to give neighbours different fillers, and cheap.
+        let spread = (key ^ sequence).wrapping_mul(FILLER_SPREAD);
+        let offset = (spread >> (64 - FILLER_OFFSETS.ilog2())) as usize;
         out.extend_from_slice(&[0; 8]);
         out.extend_from_slice(&key.to_le_bytes());
         out.extend_from_slice(&sequence.to_le_bytes());
@@ -175,6 +177,9 @@ const HEADER_BYTES: usize = 24;
 
 /// How many different cuts of the filler block there are.
 const FILLER_OFFSETS: usize = 4096;
+
+/// 2^64 over the golden ratio.
+const FILLER_SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 mod tests {

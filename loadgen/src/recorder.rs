@@ -1,8 +1,8 @@
 //! What one thread finds out, second by second.
 //!
-//! Counters and histograms of one second are kept in an [`Interval`], handed over when the second is
-//! over, and added up elsewhere. Only requests of the measured part are recorded; answers that come
-//! after its end belong to its last second.
+//! Counters and histograms of one second are kept in an [`Interval`], handed over when the second
+//! is over, and added up elsewhere. Only requests of the measured part are recorded; answers that
+//! come after its end belong to its last second.
 
 use std::sync::mpsc::Sender;
 
@@ -203,9 +203,20 @@ impl Counts {
     }
 }
 
+/// What is recorded of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Times {
+    kind: Kind,
+    intended_ns: u64,
+    sent_ns: u64,
+    now_ns: u64,
+}
+
 /// Records what one thread sees and hands every full second over.
 pub(crate) struct Recorder {
     current: Box<Interval>,
+    /// Answers with the same times that are not recorded yet.
+    alike: (Times, u64),
     /// Where the measured part begins and ends; `None` while it has not begun or has no set end.
     begin_ns: Option<u64>,
     intervals_max: Option<u64>,
@@ -216,8 +227,15 @@ pub(crate) struct Recorder {
 impl Recorder {
     pub(crate) fn new(sink: Sender<Box<Interval>>, with_lag: bool) -> Self {
         let current = Box::new(Interval::new(0));
+        let none = Times {
+            kind: Kind::Get,
+            intended_ns: 0,
+            sent_ns: 0,
+            now_ns: 0,
+        };
         Self {
             current,
+            alike: (none, 0),
             begin_ns: None,
             intervals_max: None,
             with_lag,
@@ -228,6 +246,7 @@ impl Recorder {
     /// The measured part begins, and lasts `intervals_max` seconds when that is known. Wrong and
     /// lost values seen before it are kept, everything else is forgotten.
     pub(crate) fn begin(&mut self, begin_ns: u64, intervals_max: Option<u64>) {
+        self.alike.1 = 0;
         let Counts { wrong, lost, .. } = self.current.counts;
         *self.current = Interval::new(0);
         self.current.counts = Counts {
@@ -247,6 +266,7 @@ impl Recorder {
             if !over || self.intervals_max.is_some_and(|max| next >= max) {
                 return;
             }
+            self.record_alike();
             let full = std::mem::replace(&mut self.current, Box::new(Interval::new(next)));
             // Nobody listens any more only when the run is being given up.
             let _ = self.sink.send(full);
@@ -254,7 +274,8 @@ impl Recorder {
     }
 
     /// Hands over what is left.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(mut self) {
+        self.record_alike();
         let _ = self.sink.send(self.current);
     }
 
@@ -264,23 +285,44 @@ impl Recorder {
     }
 
     /// A request was answered at `now_ns`.
+    ///
+    /// Requests that left in one write and were answered by one receive have the same times: they
+    /// are counted first and recorded together, which a deep pipeline feels.
     pub(crate) fn answered(&mut self, pending: &Pending, now_ns: u64, route: Option<Route>) {
-        let interval = &mut *self.current;
-        interval.counts.completed += 1;
-        let latency = now_ns.saturating_sub(pending.intended_ns);
-        interval.latency[pending.request.kind.index()].saturating_record(latency);
-        interval
-            .service
-            .saturating_record(now_ns.saturating_sub(pending.sent_ns));
-        if self.with_lag {
-            let lag = pending.sent_ns.saturating_sub(pending.intended_ns);
-            interval.lag.saturating_record(lag);
+        let times = Times {
+            kind: pending.request.kind,
+            intended_ns: pending.intended_ns,
+            sent_ns: pending.sent_ns,
+            now_ns,
+        };
+        if self.alike.0 != times {
+            self.record_alike();
+            self.alike.0 = times;
         }
+        self.alike.1 += 1;
         if let Some(route) = route {
-            let table = &mut interval.hops[Way::of(pending.request.kind) as usize];
+            let table = &mut self.current.hops[Way::of(pending.request.kind) as usize];
             table.rpcs[usize::from(route.rpcs)] += 1;
             table.cached += u64::from(route.cached);
             table.dead_met += u64::from(route.timeouts);
+        }
+    }
+
+    fn record_alike(&mut self) {
+        let (times, count) = self.alike;
+        if count == 0 {
+            return;
+        }
+        self.alike.1 = 0;
+        let interval = &mut *self.current;
+        interval.counts.completed += count;
+        let latency = times.now_ns.saturating_sub(times.intended_ns);
+        interval.latency[times.kind.index()].saturating_record_n(latency, count);
+        let service = times.now_ns.saturating_sub(times.sent_ns);
+        interval.service.saturating_record_n(service, count);
+        if self.with_lag {
+            let lag = times.sent_ns.saturating_sub(times.intended_ns);
+            interval.lag.saturating_record_n(lag, count);
         }
     }
 

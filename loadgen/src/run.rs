@@ -75,13 +75,13 @@ pub enum RunError {
 }
 
 /// Carries `plan` out. Once `interrupt` is true, what was measured until then is the result.
-pub fn run(plan: Plan, interrupt: Arc<AtomicBool>) -> Result<Outcome, RunError> {
+pub fn run(plan: Plan, interrupt: &Arc<AtomicBool>) -> Result<Outcome, RunError> {
     let plan = Arc::new(plan);
     let data = Arc::new(Dataset::new(&plan.data));
     match &plan.protocol {
-        Protocol::Dht => run_with::<Dht>(&plan, &data, &interrupt),
-        Protocol::Native { .. } => run_with::<Native>(&plan, &data, &interrupt),
-        Protocol::Echo { .. } => run_with::<Echo>(&plan, &data, &interrupt),
+        Protocol::Dht => run_with::<Dht>(&plan, &data, interrupt),
+        Protocol::Native { .. } => run_with::<Native>(&plan, &data, interrupt),
+        Protocol::Echo { .. } => run_with::<Echo>(&plan, &data, interrupt),
     }
 }
 

@@ -177,8 +177,8 @@ impl Source {
         }
     }
 
-    /// Adds the request that is due at `at_ns` when it is `now_ns`, open loop; `None` when nothing is
-    /// due any more.
+    /// Adds the request that is due at `at_ns` when it is `now_ns`, open loop; `None` when nothing
+    /// is due any more.
     pub(crate) fn arrive(&mut self, at_ns: u64, now_ns: u64) -> Option<Arrival> {
         let Phase::Open(span) = &mut self.phase else {
             return None;

@@ -217,28 +217,28 @@ struct Bar {
     count: u64,
 }
 
+/// Every sample falls into the step that its recorded value belongs to.
 fn bars(latency: &Histogram<u64>) -> Vec<Bar> {
-    let mut bars = Vec::new();
-    let mut from_ns = 0;
-    for to_ns in edges() {
-        if to_ns > latency.min() || latency.max() < to_ns {
-            let count = latency.count_between(from_ns, to_ns - 1);
+    let mut edges = edges();
+    let mut bars: Vec<Bar> = Vec::new();
+    for step in latency.iter_recorded() {
+        let value = step.value_iterated_to();
+        while bars.last().is_none_or(|bar| bar.to_ns <= value)
+            && let Some(to_ns) = edges.next()
+        {
+            let from_ns = bars.last().map_or(0, |bar| bar.to_ns);
             bars.push(Bar {
                 from_ns,
                 to_ns,
-                count,
+                count: 0,
             });
         }
-        from_ns = to_ns;
-        if from_ns > latency.max() {
-            break;
+        if let Some(bar) = bars.last_mut() {
+            bar.count += step.count_since_last_iteration();
         }
     }
-    // Equivalent values blur the edges: an outermost empty step says nothing.
-    while bars.first().is_some_and(|bar| bar.count == 0) {
-        bars.remove(0);
-    }
-    bars
+    let first = bars.iter().position(|bar| bar.count > 0).unwrap_or(0);
+    bars.split_off(first)
 }
 
 /// 1, 2 and 5 of every decade from a microsecond to ten minutes.

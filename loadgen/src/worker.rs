@@ -1,7 +1,8 @@
 //! One thread of the generator: a runtime, its connections, and the phases of a run.
 //!
 //! Connect, preload, wait for the other threads, warm-up and measured part, drain, close. Every
-//! task has ended before the runtime goes, because the kernel would go on writing into freed memory.
+//! task has ended before the runtime goes, because the kernel would go on writing into freed
+//! memory.
 
 use std::io;
 use std::rc::Rc;
@@ -253,6 +254,9 @@ async fn measure<D: Dialect>(
     let unsent = lane.source.borrow_mut().end();
     lane.recorder.borrow_mut().counts().unsent += unsent;
     pause_until(plan.deadline + SWEEP * 5, || under_way(lane) == 0).await;
+    if ended_ns <= begin_ns {
+        return Err(RunError::Interrupted);
+    }
     // A run of a given number of requests is as long as its answers took.
     let by_number = plan.requests.is_some() && ended_ns < end_ns && !lane.halted.get();
     let until_ns = if by_number {

@@ -9,6 +9,7 @@ mod admin;
 mod ca;
 mod client;
 mod dev;
+mod doctor;
 mod duration;
 mod failure;
 mod http;
@@ -21,6 +22,7 @@ mod serve;
 mod shell;
 mod status;
 mod table;
+mod utc;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,7 @@ enum Command {
     Status(status::Status),
     Ring(ring::Ring),
     Lookup(lookup::Lookup),
+    Doctor(doctor::Doctor),
     Completions(pages::Completions),
     Man(pages::Man),
 }
@@ -76,6 +79,7 @@ impl Command {
             Self::Status(status) => status.run(),
             Self::Ring(ring) => ring.run(),
             Self::Lookup(lookup) => lookup.run(),
+            Self::Doctor(doctor) => doctor.run(),
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),
         }

@@ -89,8 +89,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Where `key` was set: file and line, variable or flag, or `default`. For errors that show only
-    /// when a value is used, such as an address that is taken.
+    /// Where `key` was set: file and line, variable or flag, or `default`. For errors that show
+    /// only when a value is used, such as an address that is taken.
     #[must_use]
     pub fn place_of(&self, key: &str) -> &str {
         self.places.get(key).map_or("default", String::as_str)

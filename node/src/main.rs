@@ -1,4 +1,5 @@
-//! The binary `chordite`: a node and everything an operator does with one.
+//! The binary `chordite`: a node and everything an operator does with one. The allocator and what
+//! happens to a panic are settled here, all else in `cli` and in the library.
 
 mod cli;
 

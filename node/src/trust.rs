@@ -243,6 +243,62 @@ mod tests {
         assert_eq!(links.unwrap().hello().name.as_str(), "127.0.0.1:7501");
     }
 
+    /// Key, certificate and CA files, and the error they make.
+    const WRONG: &[([&str; 3], &str)] = &[
+        (
+            ["no.pem", CERT, CA],
+            "1: hostkey = no.pem: cannot read the file: No such file or directory (os error 2)",
+        ),
+        (
+            [KEY, "no.pem", CA],
+            "3: hostcert = no.pem: cannot read the file: No such file or directory (os error 2)",
+        ),
+        (
+            [KEY, CERT, "no.pem"],
+            "4: ca_cert = no.pem: cannot read the file: No such file or directory (os error 2)",
+        ),
+        (
+            ["junk.pem", CERT, CA],
+            "1: hostkey = junk.pem: there is no private key in the PEM text",
+        ),
+        (
+            [KEY, "junk.pem", CA],
+            "3: hostcert = junk.pem: there is no certificate in the PEM text",
+        ),
+        (
+            [KEY, CERT, "node/ca.pem, junk.pem"],
+            "4: ca_cert = junk.pem: there is no certificate in the PEM text",
+        ),
+        (
+            ["other/key.pem", CERT, CA],
+            "1: hostkey = other/key.pem: the private key does not belong to the certificate",
+        ),
+        (
+            ["elsewhere/key.pem", "elsewhere/cert.pem", CA],
+            "3: hostcert = elsewhere/cert.pem: the certificate is for node 127.0.0.1:7502, but \
+             127.0.0.1:7501 is configured",
+        ),
+        (
+            ["client/key.pem", "client/cert.pem", CA],
+            "3: hostcert = client/cert.pem: the certificate is for role client, but node is \
+             configured",
+        ),
+        (
+            ["ring/key.pem", "ring/cert.pem", CA],
+            "3: hostcert = ring/cert.pem: the certificate is for ring other, but chordite is \
+             configured",
+        ),
+        (
+            [KEY, CERT, "other/ca.pem"],
+            "3: hostcert = node/cert.pem: the certificate would be refused by other nodes: it is \
+             not signed by a CA of this ring",
+        ),
+    ];
+
+    const KEY: &str = "node/key.pem";
+    const CERT: &str = "node/cert.pem";
+    const CA: &str = "node/ca.pem";
+
     #[test]
     fn every_wrong_file_is_one_line_with_its_place() {
         let setup = setup();
@@ -265,87 +321,9 @@ mod tests {
             "chordite",
         );
         issue(dir, "ca", "ring", "127.0.0.1:7501", Role::Node, "other");
-        let [key, cert, ca] = ["node/key.pem", "node/cert.pem", "node/ca.pem"];
-        let missing = "cannot read the file: No such file or directory (os error 2)";
-        for (key, cert, ca, want) in [
-            (
-                "no.pem",
-                cert,
-                ca,
-                format!("node.ini:1: hostkey = no.pem: {missing}"),
-            ),
-            (
-                key,
-                "no.pem",
-                ca,
-                format!("node.ini:3: hostcert = no.pem: {missing}"),
-            ),
-            (
-                key,
-                cert,
-                "no.pem",
-                format!("node.ini:4: ca_cert = no.pem: {missing}"),
-            ),
-            (
-                "junk.pem",
-                cert,
-                ca,
-                "node.ini:1: hostkey = junk.pem: there is no private key in the PEM text".into(),
-            ),
-            (
-                key,
-                "junk.pem",
-                ca,
-                "node.ini:3: hostcert = junk.pem: there is no certificate in the PEM text".into(),
-            ),
-            (
-                key,
-                cert,
-                "node/ca.pem, junk.pem",
-                "node.ini:4: ca_cert = junk.pem: there is no certificate in the PEM text".into(),
-            ),
-            (
-                "other/key.pem",
-                cert,
-                ca,
-                "node.ini:1: hostkey = other/key.pem: the private key does not belong to the \
-                 certificate"
-                    .into(),
-            ),
-            (
-                "elsewhere/key.pem",
-                "elsewhere/cert.pem",
-                ca,
-                "node.ini:3: hostcert = elsewhere/cert.pem: the certificate is for node \
-                 127.0.0.1:7502, but 127.0.0.1:7501 is configured"
-                    .into(),
-            ),
-            (
-                "client/key.pem",
-                "client/cert.pem",
-                ca,
-                "node.ini:3: hostcert = client/cert.pem: the certificate is for role client, but \
-                 node is configured"
-                    .into(),
-            ),
-            (
-                "ring/key.pem",
-                "ring/cert.pem",
-                ca,
-                "node.ini:3: hostcert = ring/cert.pem: the certificate is for ring other, but \
-                 chordite is configured"
-                    .into(),
-            ),
-            (
-                key,
-                cert,
-                "other/ca.pem",
-                "node.ini:3: hostcert = node/cert.pem: the certificate would be refused by other \
-                 nodes: it is not signed by a CA of this ring"
-                    .into(),
-            ),
-        ] {
-            assert_eq!(check(dir, key, cert, ca).expect_err(&want), want);
+        for ([key, cert, ca], want) in WRONG {
+            let found = check(dir, key, cert, ca).expect_err(want);
+            assert_eq!(found, format!("node.ini:{want}"));
         }
     }
 

@@ -14,6 +14,7 @@ mod departure;
 mod dice;
 mod fingers;
 mod forward;
+mod inbox;
 pub mod invariant;
 mod iterative;
 mod join;

@@ -1,5 +1,7 @@
-//! Whole runs against small servers in threads of the test: an echo server, and a DHT API server
-//! that can be told to misbehave.
+//! Whole runs against small servers in threads of the test: an echo server, a DHT API server that
+//! can be told to misbehave, and (`node`) one that speaks the native protocol.
+
+mod node;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -88,7 +90,7 @@ fn run_with_arguments(arguments: &str) -> Result<Outcome, RunError> {
         .into_iter()
         .chain(arguments.split_whitespace());
     let Command::Run(arguments) = Cli::try_parse_from(words).unwrap().command;
-    run(arguments.plan(Vec::new()).unwrap(), Arc::default())
+    run(arguments.plan(Vec::new()).unwrap(), &Arc::default())
 }
 
 fn summary(arguments: &str) -> Summary {
@@ -264,6 +266,25 @@ fn nobody_there_is_an_error() {
         matches!(&error, RunError::Unreachable(why) if why.contains("refused")),
         "{error}"
     );
+}
+
+#[test]
+fn an_interruption_before_the_measured_part_leaves_no_result() {
+    let words = [
+        "loadgen",
+        "run",
+        "-q",
+        "--protocol",
+        "echo",
+        "-w",
+        "1h",
+        "-t",
+        &echo_server(),
+    ];
+    let Command::Run(arguments) = Cli::try_parse_from(words).unwrap().command;
+    let interrupt = Arc::new(AtomicBool::new(true));
+    let error = run(arguments.plan(Vec::new()).unwrap(), &interrupt).unwrap_err();
+    assert!(matches!(error, RunError::Interrupted), "{error}");
 }
 
 #[test]

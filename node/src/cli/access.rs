@@ -1,4 +1,5 @@
-//! `chordite get`, `put` and `del`.
+//! `chordite get`, `put` and `del`. A value is bytes: it is read from an argument, a file or
+//! standard input, and written to standard output, without a byte added or taken away.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

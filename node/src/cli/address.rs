@@ -1,4 +1,5 @@
-//! Addresses given on the command line: `HOST:PORT`, resolved when they are used.
+//! Addresses given on the command line: `HOST:PORT`, resolved when they are used. A host may have
+//! several; whoever connects tries them in turn.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 

@@ -1,4 +1,5 @@
-//! What every command against a node's admin address shares: the arguments and the question.
+//! What every command against a node's admin address shares: the arguments and the question. The
+//! answers are the engine's own types, read back from JSON.
 
 use std::net::SocketAddr;
 use std::time::Duration;

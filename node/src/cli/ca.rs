@@ -1,4 +1,5 @@
-//! `chordite ca`: the small certificate authority of a ring.
+//! `chordite ca`: the small certificate authority of a ring. Arguments only; the work is done in
+//! `node::ca`.
 
 use std::path::PathBuf;
 
@@ -33,7 +34,8 @@ pub(crate) enum Ca {
         #[arg(long, default_value = "chordite", value_parser = parse_ring)]
         ring: String,
         /// Days until it expires
-        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        #[arg(long, default_value_t = 365,
+              value_parser = clap::value_parser!(u32).range(1..=36_500))]
         days: u32,
         /// The folder the identity is written to
         #[arg(long, value_name = "DIR")]

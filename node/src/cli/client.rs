@@ -16,7 +16,7 @@ use proto::peer::NodeName;
 use proto::version::Version;
 
 use super::failure::Failure;
-use super::{address, duration};
+use super::{address, duration, utc};
 use api::ApiClient;
 use native::NativeClient;
 
@@ -133,7 +133,7 @@ impl std::fmt::Display for About {
         let version = shown_version(&self.version);
         write!(f, "version {version}, {}", shown_route(&self.route))?;
         if self.expiry_ms > 0 {
-            write!(f, ", expires {} ms after 1970", self.expiry_ms)?;
+            write!(f, ", expires {}", utc::show(self.expiry_ms / 1_000))?;
         }
         Ok(())
     }

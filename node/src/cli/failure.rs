@@ -1,4 +1,5 @@
-//! How a command fails: an exit code and one line for the operator.
+//! How a command fails: an exit code and one line for the operator. Every error type of the library
+//! becomes one here.
 
 use std::io;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! A minimal HTTP client for the admin server: one GET a connection, the whole answer in memory.
 //!
-//! It speaks HTTP/1.0, so that a server neither chunks its answer nor keeps the connection open; the
-//! length is checked where the server gives one. Answers are bounded in size and in time.
+//! It speaks HTTP/1.0, so that a server neither chunks its answer nor keeps the connection open;
+//! the length is checked where the server gives one. Answers are bounded in size and in time.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! Keys given on the command line: a name, or with `--hex` the 32 bytes themselves.
+//! Keys given on the command line: a name, or with `--hex` the 32 bytes themselves. What a name
+//! stands for is decided in `proto::key`.
 
 use clap::Args;
 use proto::key::{KEY_BYTES, Key};

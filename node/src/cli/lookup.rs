@@ -1,4 +1,5 @@
-//! `chordite lookup`: who owns a key, and over which way a node found it.
+//! `chordite lookup`: who owns a key, and over which way a node found it. The node does the lookup;
+//! here it is asked and shown.
 
 use std::fmt::Write as _;
 
@@ -34,17 +35,12 @@ struct Answer {
     owner: MemberName,
     #[serde(default)]
     predecessor: Option<MemberName>,
-    route: Route,
-    #[serde(default)]
-    path: Vec<MemberName>,
-    elapsed_us: u64,
-}
-
-#[derive(Deserialize, Debug)]
-struct Route {
     rpcs: u8,
     timeouts: u8,
     cached: bool,
+    #[serde(default)]
+    path: Vec<MemberName>,
+    elapsed_us: u64,
 }
 
 impl Lookup {
@@ -91,9 +87,8 @@ fn render(key: &Key, answer: &Answer) -> String {
             predecessor.id
         );
     }
-    let route = &answer.route;
-    let forwards = route.rpcs.saturating_sub(1);
-    let cached = if route.cached {
+    let forwards = answer.rpcs.saturating_sub(1);
+    let cached = if answer.cached {
         ", from the arc cache"
     } else {
         ""
@@ -101,7 +96,7 @@ fn render(key: &Key, answer: &Answer) -> String {
     let _ = writeln!(
         text,
         "hops         {} rpcs, {forwards} forwards, {} timeouts{cached}",
-        route.rpcs, route.timeouts,
+        answer.rpcs, answer.timeouts,
     );
     let _ = writeln!(text, "time         {} us", answer.elapsed_us);
     for (hop, member) in answer.path.iter().enumerate() {
@@ -123,7 +118,7 @@ mod tests {
     #[test]
     fn the_way_is_shown_hop_by_hop() {
         let json = r#"{"owner":{"id":"ab","node":"a:1","vnode":0},"predecessor":null,
-            "route":{"rpcs":2,"timeouts":0,"cached":false},"elapsed_us":90,"more":1,
+            "rpcs":2,"timeouts":0,"cached":false,"elapsed_us":90,"more":1,
             "path":[{"id":"cd","node":"b:1","vnode":1},{"id":"ab","node":"a:1","vnode":0}]}"#;
         let text = render(&Key::from_text("k"), &admin::parse(json).unwrap());
         assert!(

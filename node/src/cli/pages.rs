@@ -1,4 +1,5 @@
-//! `chordite completions` and `chordite man`: generated from the same definition as the parser.
+//! `chordite completions` and `chordite man`: generated from the same definition as the parser, the
+//! configuration keys from the same table as their validation.
 
 use std::io;
 use std::path::{Path, PathBuf};

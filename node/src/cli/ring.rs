@@ -1,4 +1,5 @@
-//! `chordite ring`: the whole ring as one node crawls it, for people, for Graphviz, and checked.
+//! `chordite ring`: the whole ring as one node crawls it, for people, for Graphviz, and checked
+//! against the invariant.
 
 mod check;
 mod dot;

@@ -1,4 +1,5 @@
-//! `chordite serve`: reads the configuration, then hands over to the node.
+//! `chordite serve`: reads the configuration from its four layers, then hands over to the node.
+//! Nothing is opened before the configuration is known to be right.
 
 use std::path::PathBuf;
 
@@ -119,11 +120,10 @@ pub(crate) fn parse_set(assignments: &[String]) -> Result<Vec<Flag>, Failure> {
 
 /// Runs the node until it is told to end.
 fn serve(config: Config) -> Result<Exit, Failure> {
-    drop(config);
-    Err(Failure::new(
-        Exit::Bug,
-        "the runtime is not part of this build",
-    ))
+    match node::runtime::serve(config) {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error) => Err(Failure::new(error.exit(), error.to_string())),
+    }
 }
 
 /// Asks the kernel to kill this process when its parent ends. The parent may have ended before the

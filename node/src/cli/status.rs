@@ -1,4 +1,5 @@
-//! `chordite status`: one node as it sees itself.
+//! `chordite status`: one node as it sees itself. Whatever plain facts the node tells are shown, so
+//! that a new one needs no change here.
 
 use clap::Args;
 use node::engine::request::RingStatus;
@@ -54,14 +55,44 @@ pub(crate) fn render(answer: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Every plain value of the answer, whatever the node chooses to tell.
+/// Every plain value of the answer and of the objects in it, whatever the node chooses to tell.
 fn facts(all: &Map<String, Value>) -> String {
-    let plain = all.iter().filter_map(|(name, value)| match value {
-        Value::Array(_) | Value::Object(_) | Value::Null => None,
-        Value::String(text) => Some((name, text.clone())),
-        other => Some((name, other.to_string())),
-    });
-    plain
-        .map(|(name, value)| format!("{name:<18} {value}\n"))
-        .collect()
+    let mut text = String::new();
+    for (name, value) in all {
+        match value {
+            Value::Array(_) | Value::Null => {}
+            Value::Object(parts) => {
+                let parts = parts
+                    .iter()
+                    .map(|(part, value)| (format!("{name}.{part}"), value));
+                text.push_str(&facts(
+                    &parts.map(|(name, value)| (name, value.clone())).collect(),
+                ));
+            }
+            Value::String(value) => text.push_str(&fact(name, value)),
+            value => text.push_str(&fact(name, &value.to_string())),
+        }
+    }
+    text
+}
+
+fn fact(name: &str, value: &str) -> String {
+    format!("{name:<22}  {value}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_members_and_peers_are_shown() {
+        let json = r#"{"name":"a:1","memory":{"store_bytes":7},"clients":2,"epoch":3,"members":[],
+            "peers":[{"node":"b:1","rtt_us":5,"rto_us":6}]}"#;
+        let text = render(json).unwrap();
+        assert!(text.contains("memory.store_bytes      7\n"), "{text}");
+        assert!(
+            text.ends_with("PEER  RTT_US  RTO_US\nb:1   5       6\n"),
+            "{text}"
+        );
+    }
 }

@@ -1,4 +1,5 @@
-//! Aligned columns for people.
+//! Aligned columns for people: as wide as their widest cell, counted in characters.
+//! Nothing is cut.
 
 /// `rows` under `head`, each column as wide as its widest cell, two blanks apart.
 pub(crate) fn render<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {

@@ -1,4 +1,5 @@
-//! What can be wrong with a configuration. Each error is one line: where, what, what is allowed.
+//! What can be wrong with a configuration. Each error is one line: where it was set, what is wrong,
+//! what is allowed.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
-//! Keys: what there is to know of one, and what follows from it. Parsing, validation, error texts and
-//! the reference (`--help-config`, the man page) all read the table in [`table`]; nothing about a key
-//! is written anywhere else.
+//! Keys: what there is to know of one, and what follows from it. Parsing, validation, error texts
+//! and the reference (`--help-config`, the man page) all read the table in [`table`]; nothing about
+//! a key is written anywhere else.
 
 mod table;
 
@@ -178,7 +178,8 @@ impl Key {
             Kind::Duration { min, max, .. } => {
                 let (min, max) = (value::show_duration(min), value::show_duration(max));
                 format!(
-                    "a duration from {min} to {max} (units ms, s, m, h, d; plain numbers are seconds)"
+                    "a duration from {min} to {max} (units ms, s, m, h, d; plain numbers are \
+                     seconds)"
                 )
             }
             Kind::Size { min, max, .. } => {

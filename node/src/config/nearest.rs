@@ -1,4 +1,5 @@
 //! The nearest known word to a misspelt one, by edit distance with transpositions counted once.
+//! Words that are far from all known ones have none.
 
 /// The word of `known` nearest to `word`, when it is near enough to be what was meant.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -1,5 +1,6 @@
 //! Relations between settings: what one leaves to another, and what must hold between two that are
-//! each in their range. The error names the one that somebody set, and the other one with its place.
+//! each in their range. The error names the one that somebody set, and the other one with its
+//! place.
 
 use std::fmt::Display;
 

@@ -23,6 +23,7 @@ use super::outbox::Outbox;
 use super::output::{Output, SharedView};
 use super::request::{ClientRequest, Ticket};
 use super::shard::{Shard, ShardConfig, shard_of};
+use super::store::Probe;
 
 /// What a core is made of.
 #[derive(Clone, Debug)]
@@ -125,13 +126,34 @@ impl Core {
         self.settle(now);
     }
 
+    /// First pass over many keys to be read or written: asks for the memory a lookup starts in, so that
+    /// the cache misses of a turn overlap. [`Core::warm`] is the second pass.
+    #[inline]
+    #[must_use]
+    pub fn prepare(&self, key: &Key) -> Probe {
+        self.shard.prepare(key)
+    }
+
+    /// Second pass: asks for the record itself.
+    #[inline]
+    pub fn warm(&self, probe: Probe) {
+        self.shard.warm(probe);
+    }
+
     /// The fast path of a read: answered when this core holds the key's shard and this node owns it.
+    #[inline]
     pub fn read_local(&mut self, key: &Key, now: Now) -> LocalRead<'_> {
+        let probe = self.shard.prepare(key);
+        self.read_prepared(probe, key, now)
+    }
+
+    /// [`Core::read_local`] of a key that was prepared.
+    pub fn read_prepared(&mut self, probe: Probe, key: &Key, now: Now) -> LocalRead<'_> {
         let local = shard_of(key, self.config.cores).0 == self.config.core;
         if !local || !self.owns(key) {
             return LocalRead::Elsewhere;
         }
-        match self.shard.get(key, now) {
+        match self.shard.get_prepared(probe, key, now) {
             Some(record) => LocalRead::Value(record.value),
             None => LocalRead::Absent,
         }

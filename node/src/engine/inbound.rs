@@ -155,7 +155,7 @@ impl Core {
             }
             Message::FindSuccessor(find) => {
                 self.counters.lookups_relayed += 1;
-                self.router.handle_find(reply, find, now);
+                self.router.handle_find(reply, from, find, now);
                 Ok(())
             }
             Message::NextHop(step) => {

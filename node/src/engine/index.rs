@@ -1,11 +1,9 @@
 //! The index of a store: from the hash of a key to where its record lies.
 //!
 //! Extendible hashing (Fagin et al. 1979): the topmost bits of the hash choose a segment through a
-//! directory, and a segment that fills is split in two, so that no insertion ever moves more than one
-//! segment's entries. A segment is 64 buckets of one cache line, a bucket 12 entries of one tag byte
-//! and one handle; an entry that finds its bucket full goes to the next one, and the buckets it
-//! passed count it (the scheme of Facebook's F14), so that a lookup reads one line and removal leaves
-//! no tombstones. The order of the hashes is what a scan walks by: it is stable under any mutation.
+//! directory, and a segment that fills is split in two, so that no insertion ever moves more than
+//! one segment's entries. The order of the hashes is what a scan walks by: it is stable under any
+//! mutation.
 //!
 //! Keys are not here. Whoever asks compares them, and tells the hash of a handle when a segment is
 //! split or merged.
@@ -80,14 +78,15 @@ impl Index {
         bytes as u64
     }
 
-    /// Whether `hash` can be filed. False only when hundreds of keys share the topmost bits of their
-    /// hashes, which takes someone who knows the seed.
+    /// Whether `hash` can be filed. False only when hundreds of keys share the topmost bits of
+    /// their hashes, which takes someone who knows the seed.
     pub(crate) fn has_room(&self, hash: u64) -> bool {
         let segment = self.segment(hash);
         usize::from(segment.len) < SEGMENT_ENTRIES
     }
 
-    /// Files `handle` under `hash`; the caller has seen that there is room and that it is not filed.
+    /// Files `handle` under `hash`; the caller has seen that there is room and that it is not
+    /// filed.
     pub(crate) fn insert(&mut self, hash: u64, handle: u32, hash_of: impl Fn(u32) -> u64) {
         if self.segment(hash).len >= SPLIT_AT {
             self.split(hash, hash_of);
@@ -110,8 +109,8 @@ impl Index {
         self.segment_mut(hash).replace(hash, old, new)
     }
 
-    /// Visits every handle whose hash lies in the segment of `from`, and returns the least hash after
-    /// that segment; `None` after the last one.
+    /// Visits every handle whose hash lies in the segment of `from`, and returns the least hash
+    /// after that segment; `None` after the last one.
     pub(crate) fn scan(&self, from: u64, visit: impl FnMut(u32)) -> Option<u64> {
         let segment = self.segment(from);
         segment.handles().for_each(visit);
@@ -134,8 +133,8 @@ impl Index {
         &mut self.segments[slot]
     }
 
-    /// Splits the segment of `hash` once. When all its entries fall into one half, the next insertion
-    /// splits that half again.
+    /// Splits the segment of `hash` once. When all its entries fall into one half, the next
+    /// insertion splits that half again.
     fn split(&mut self, hash: u64, hash_of: impl Fn(u32) -> u64) {
         let old = self.slot(hash);
         let depth = u32::from(self.segments[old].depth);
@@ -146,7 +145,7 @@ impl Index {
             }
             self.double_directory();
         }
-        let mut moving = self.take_handles(old);
+        let moving = self.take_handles(old);
         self.segments[old].depth += 1;
         let new = self.add_segment(depth + 1);
         self.at_depth[depth as usize] -= 1;
@@ -154,11 +153,7 @@ impl Index {
         let half = 1usize << (self.depth - depth - 1);
         let first = (hash >> (u64::BITS - depth)) as usize * half * 2;
         self.directory[first + half..first + 2 * half].fill(new);
-        for handle in moving.drain(..) {
-            let hash = hash_of(handle);
-            self.segment_mut(hash).insert(hash, handle);
-        }
-        self.moving = moving;
+        self.refile(moving, hash_of);
     }
 
     /// Joins the segment of `hash` with its other half when both are nearly empty.
@@ -170,13 +165,8 @@ impl Index {
         if depth == DEPTH_MIN || b.depth != a.depth || a.len + b.len > MERGED_MAX {
             return;
         }
-        let mut moving = self.take_handles(other);
+        let moving = self.take_handles(other);
         self.segments[mine].depth -= 1;
-        for handle in moving.drain(..) {
-            let hash = hash_of(handle);
-            self.segments[mine].insert(hash, handle);
-        }
-        self.moving = moving;
         self.drop_segment(other);
         self.at_depth[depth as usize] -= 2;
         self.at_depth[depth as usize - 1] += 1;
@@ -184,6 +174,7 @@ impl Index {
         let first = (hash >> (u64::BITS - depth + 1)) as usize * width;
         let number = u32::try_from(mine).expect("segment numbers are 32 bits");
         self.directory[first..first + width].fill(number);
+        self.refile(moving, hash_of);
         while self.depth > DEPTH_MIN && self.at_depth[self.depth as usize] == 0 {
             self.directory = self.directory.iter().step_by(2).copied().collect();
             self.depth -= 1;
@@ -208,6 +199,22 @@ impl Index {
         moving
     }
 
+    /// Files the moving handles anew. Hashes are computed for several at a time, because each reads
+    /// a key from memory that is seldom cached, and reads that follow closely overlap.
+    fn refile(&mut self, mut moving: Vec<u32>, hash_of: impl Fn(u32) -> u64) {
+        for handles in moving.chunks(REFILE_BATCH) {
+            let mut hashes = [0; REFILE_BATCH];
+            for (hash, &handle) in hashes.iter_mut().zip(handles) {
+                *hash = hash_of(handle);
+            }
+            for (&hash, &handle) in hashes.iter().zip(handles) {
+                self.segment_mut(hash).insert(hash, handle);
+            }
+        }
+        moving.clear();
+        self.moving = moving;
+    }
+
     fn add_segment(&mut self, depth: u32) -> u32 {
         let segment = Segment::new(depth);
         if let Some(number) = self.vacant.pop() {
@@ -228,6 +235,9 @@ impl Index {
 /// Entries of a segment that is split before the next one: five sixths of its places. A segment is
 /// therefore between five and ten twelfths full in a growing store: 6.4 to 12.8 bytes a record.
 const SPLIT_AT: u16 = 640;
+
+/// Handles of a segment that are hashed together.
+const REFILE_BATCH: usize = 32;
 
 /// A segment with fewer entries looks whether it can join its other half.
 const MERGE_BELOW: u16 = 160;

@@ -1,19 +1,7 @@
 //! The bytes of one record as they lie in a slab slot, and their accessors.
 //!
-//! ```text
-//! offset  bytes  field
-//!      0      8  version stamp
-//!      8      8  version node
-//!     16      2  value length
-//!     18      6  expiry, milliseconds since 1970; 0 is never
-//!     24      4  wheel: previous record, or the list it heads
-//!     28      4  wheel: next record
-//!     32     32  key
-//!     64      n  value
-//! ```
-//!
-//! Integers are little-endian. Header and key fill one cache line, so that a read which compares the
-//! key has the version and expiry at hand.
+//! Integers are little-endian. Header and key fill one cache line, so that a read which compares
+//! the key has the version and expiry at hand.
 
 use proto::key::{KEY_BYTES, Key};
 use proto::limits::VALUE_BYTES_MAX;
@@ -25,8 +13,8 @@ pub(crate) const HEAD_BYTES: usize = 64;
 /// Bytes of a record that are neither key nor value.
 pub(crate) const HEADER_BYTES: usize = HEAD_BYTES - KEY_BYTES;
 
-/// The latest expiry that a record can hold, milliseconds since 1970: the year 10889. Later ones are
-/// taken for it.
+/// The latest expiry that a record can hold, milliseconds since 1970: the year 10889. Later ones
+/// are taken for it.
 pub const EXPIRY_MS_MAX: u64 = (1 << 48) - 1;
 
 /// A record as it is read: the value is borrowed from the store.
@@ -59,7 +47,21 @@ pub const fn is_expired(expiry_ms: u64, wall_ms: u64) -> bool {
     expiry_ms != 0 && expiry_ms <= wall_ms
 }
 
-/// A record in a slot, for reading. The slot may be longer than the record.
+/// A record in a slot, for reading:
+///
+/// ```text
+/// offset  bytes  field
+///      0      8  version stamp
+///      8      8  version node
+///     16      2  value length
+///     18      6  expiry, milliseconds since 1970; 0 is never
+///     24      4  wheel: previous record, or the list it heads
+///     28      4  wheel: next record
+///     32     32  key
+///     64      n  value
+/// ```
+///
+/// The slot may be longer than the record.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'a> {
     head: &'a [u8; HEAD_BYTES],

@@ -1,7 +1,7 @@
 //! Size classes of slab slots: which slots suit a record, and how many a page has.
 //!
-//! Slots are multiples of 4 bytes up to 256, of 8 up to 512, of 32 up to 1,024 and of 64 up to 2,048:
-//! at most 7 bytes of a record up to 512, or 6.25 % of a longer one, are lost to rounding.
+//! Slots are multiples of 4 bytes up to 256, of 8 up to 512, of 32 up to 1,024 and of 64 up to
+//! 2,048: at most 7 bytes of a record up to 512, or 6.25 % of a longer one, are lost to rounding.
 
 use super::record::HEAD_BYTES;
 

@@ -1,9 +1,9 @@
 //! Slabs: pages of equal slots, one set of pages for each size class, and nothing else on the heap.
 //!
-//! Slots of a class are dense: freeing one moves the last record of the class into the hole and says
-//! so, so that a class never holds more than one partly filled page, memory follows the live records
-//! exactly, and there is no fragmentation to bound. A page that empties is given back. Records
-//! longer than the largest class have a page of their own, of exactly their length.
+//! Slots of a class are dense: freeing one moves the last record of the class into the hole and
+//! says so, so that a class never holds more than one partly filled page, memory follows the live
+//! records exactly, and there is no fragmentation to bound. A page that empties is given back.
+//! Records longer than the largest class have a page of their own, of exactly their length.
 
 use super::record::{HEAD_BYTES, Record, Slot, write_next, write_prev, write_record};
 use super::size_class::{
@@ -11,8 +11,8 @@ use super::size_class::{
     slots_of,
 };
 
-/// Where a record lies: page number and slot. The topmost bit is never set, which leaves the wheel a
-/// bit to tell a record from a list.
+/// Where a record lies: page number and slot. The topmost bit is never set, which leaves the wheel
+/// a bit to tell a record from a list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Handle(pub(crate) u32);
 
@@ -28,7 +28,8 @@ pub(crate) struct Slab {
     pages: Vec<Page>,
     vacant: Vec<u32>,
     classes: Vec<Class>,
-    /// One empty page kept back, so that a store around a page's edge does not allocate for each put.
+    /// One empty page kept back, so that a store around a page's edge does not allocate for each
+    /// put.
     spare: Option<Box<[u8]>>,
     page_bytes: u64,
     /// Bytes of the classes' lists of pages.
@@ -131,8 +132,8 @@ impl Slab {
         handle
     }
 
-    /// Replaces the record at `handle` where it lies, wheel links kept. False when the new value does
-    /// not fit there or would waste the place; nothing is changed then.
+    /// Replaces the record at `handle` where it lies, wheel links kept. False when the new value
+    /// does not fit there or would waste the place; nothing is changed then.
     pub(crate) fn overwrite(&mut self, handle: Handle, record: &Record<'_>) -> bool {
         let record_bytes = HEAD_BYTES + record.value.len();
         let page = &self.pages[handle.page()];

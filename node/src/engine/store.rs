@@ -1,9 +1,9 @@
 //! The store of one shard: records in memory, found by key, expired by time, within a memory cap.
 //!
-//! Three parts share the records: the slab holds them, the index finds them, the wheel lists them by
-//! expiry. This file keeps the three in agreement and does the byte accounting. Nothing is dropped
-//! silently: a put that does not fit is refused and changes nothing. An expired record is absent to
-//! every operation, whether or not it has been swept.
+//! Three parts share the records: the slab holds them, the index finds them, the wheel lists them
+//! by expiry. This file keeps the three in agreement and does the byte accounting. Nothing is
+//! dropped silently: a put that does not fit is refused and changes nothing. An expired record is
+//! absent to every operation, whether or not it has been swept.
 
 mod filing;
 #[cfg(test)]
@@ -97,8 +97,8 @@ pub struct ScanCursor {
 }
 
 impl Store {
-    /// An empty store. `seed` is secret and differs from process to process, so that strangers cannot
-    /// choose keys that collide.
+    /// An empty store. `seed` is secret and differs from process to process, so that strangers
+    /// cannot choose keys that collide.
     #[must_use]
     pub fn new(limits: StoreLimits, seed: u64) -> Self {
         Self {
@@ -120,9 +120,9 @@ impl Store {
     }
 
     /// Hashes a key and has the index entry fetched into the cache. With eight keys or more at hand
-    /// it pays to do this for all of them, then [`Store::warm`], then [`Store::get_prepared`]: their
-    /// cache misses overlap instead of following each other. In a store that fits the cache the two
-    /// passes cost 4 ns a key, beyond it they halve the time of a read.
+    /// it pays to do this for all of them, then [`Store::warm`], then [`Store::get_prepared`]:
+    /// their cache misses overlap instead of following each other. In a store that fits the cache
+    /// the two passes cost 4 ns a key, beyond it they halve the time of a read.
     #[inline]
     #[must_use]
     pub fn prepare(&self, key: &Key) -> Probe {

@@ -1,10 +1,10 @@
 //! The timing wheel that finds expired records: lists of records threaded through the records.
 //!
 //! Seven levels of 64 buckets; a bucket of the lowest level is one second wide, one of each further
-//! level 64 times the width below (Varghese and Lauck 1987, scheme 7). When time reaches a bucket of
-//! a higher level its records are spread over the levels below; a record is touched at most once a
-//! level in its life. The wheel turns by the monotonic clock and only ever forward; whether a record
-//! has expired is for its own stamp to say.
+//! level 64 times the width below (Varghese and Lauck 1987, scheme 7). When time reaches a bucket
+//! of a higher level its records are spread over the levels below; a record is touched at most once
+//! a level in its life. The wheel turns by the monotonic clock and only ever forward; whether a
+//! record has expired is for its own stamp to say.
 //!
 //! Links are handles in the records: the first record of a list points back at the list.
 
@@ -82,9 +82,9 @@ impl Wheel {
         }
     }
 
-    /// Takes out a record whose bucket has been reached by second `now_s`. The bucket may have been a
-    /// wide one, or the record may have been given more time since: the caller looks at its expiry
-    /// and files it again if need be.
+    /// Takes out a record whose bucket has been reached by second `now_s`. The bucket may have been
+    /// a wide one, or the record may have been given more time since: the caller looks at its
+    /// expiry and files it again if need be.
     pub(crate) fn pop(&mut self, slab: &mut Slab, now_s: u64) -> Option<Handle> {
         while self.heads[PENDING] == NONE {
             let Some((list, due_s)) = self.next_bucket().filter(|&(_, due_s)| due_s <= now_s)

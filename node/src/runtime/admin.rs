@@ -96,7 +96,11 @@ async fn readyz(
         ("not stopping", !node.is_stopping()),
     ];
     let is_ready = checks.iter().all(|(_, is_ok)| *is_ok);
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if is_ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let mut text = String::new();
     for (what, is_ok) in checks {
         if query.verbose.is_some() || !is_ok {
@@ -113,6 +117,10 @@ struct NodeStatus {
     version: &'static str,
     name: String,
     ring: String,
+    successors: u8,
+    replication: u8,
+    virtual_nodes_max: u16,
+    value_max: u32,
     api_address: String,
     p2p_address: String,
     admin_address: String,
@@ -140,8 +148,12 @@ struct MemoryStatus {
 }
 
 async fn status(State(node): State<Arc<Node>>) -> Result<Response, Refusal> {
-    let answer = node.ask(0, |reply| Call::Admin(AdminRequest::Status, reply)).await?;
-    let AdminAnswer::Status(ring) = answer else { return Err(NoAnswer.into()) };
+    let answer = node
+        .ask(0, |reply| Call::Admin(AdminRequest::Status, reply))
+        .await?;
+    let AdminAnswer::Status(ring) = answer else {
+        return Err(NoAnswer.into());
+    };
     let reports = node.reports().await?;
     Ok(json(&node_status(&node, *ring, &reports)))
 }
@@ -153,6 +165,10 @@ fn node_status(node: &Node, status: RingStatus, reports: &[CoreReport]) -> NodeS
         version: env!("CARGO_PKG_VERSION"),
         name: config.advertise.to_string(),
         ring: config.ring.clone(),
+        successors: config.successors,
+        replication: config.replication,
+        virtual_nodes_max: config.virtual_nodes_max,
+        value_max: config.value_max,
         api_address: config.api_address.to_string(),
         p2p_address: config.p2p_address.to_string(),
         admin_address: config.admin_address.to_string(),
@@ -177,7 +193,9 @@ fn node_status(node: &Node, status: RingStatus, reports: &[CoreReport]) -> NodeS
 }
 
 async fn ring(State(node): State<Arc<Node>>) -> Result<Response, Refusal> {
-    let answer = node.ask(0, |reply| Call::Admin(AdminRequest::Ring, reply)).await?;
+    let answer = node
+        .ask(0, |reply| Call::Admin(AdminRequest::Ring, reply))
+        .await?;
     match answer {
         AdminAnswer::Ring(members) => Ok(json::<Vec<RingMember>>(&members)),
         AdminAnswer::Status(_) | AdminAnswer::Left => Err(NoAnswer.into()),
@@ -215,7 +233,10 @@ async fn lookup(
     let key = parse_key(&text, is_on(query.hex.as_deref()))?;
     let mode = parse_mode(query.mode.as_deref(), is_on(query.trace.as_deref()))?;
     let target: Id = key.position();
-    match node.ask(0, |reply| Call::Lookup(target, mode, reply)).await? {
+    match node
+        .ask(0, |reply| Call::Lookup(target, mode, reply))
+        .await?
+    {
         ClientAnswer::Owner(answer) => Ok(json(&lookup_report(&key, &target, mode, &answer))),
         ClientAnswer::Failed(failed) => Err(failed.into()),
         ClientAnswer::Stored(_) | ClientAnswer::Value { .. } | ClientAnswer::Absent(_) => {
@@ -230,7 +251,10 @@ fn lookup_report(key: &Key, target: &Id, mode: LookupMode, answer: &LookupAnswer
         target: target.to_string(),
         mode: mode_name(mode),
         owner: MemberName::from(&answer.owner),
-        predecessor: answer.predecessor.as_ref().map(|peer: &Peer| MemberName::from(peer)),
+        predecessor: answer
+            .predecessor
+            .as_ref()
+            .map(|peer: &Peer| MemberName::from(peer)),
         rpcs: answer.route.rpcs,
         timeouts: answer.route.timeouts,
         cached: answer.route.cached,
@@ -290,17 +314,24 @@ fn json<T: Serialize>(body: &T) -> Response {
 
 async fn not_found() -> Refusal {
     let known = "/livez /readyz /status /ring /lookup/{key} /metrics";
-    Refusal(StatusCode::NOT_FOUND, format!("no such page; there are {known}"))
+    Refusal(
+        StatusCode::NOT_FOUND,
+        format!("no such page; there are {known}"),
+    )
 }
 
 async fn wrong_method() -> Refusal {
-    Refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here".into())
+    Refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "only GET is served here".into(),
+    )
 }
 
 fn bad(why: &str) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, why.into())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature map_err wants")]
 fn bad_query(rejection: QueryRejection) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, rejection.body_text())
 }

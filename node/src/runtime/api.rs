@@ -19,6 +19,7 @@ use super::slots::Slots;
 use super::ticket::{ApiTicket, Front};
 use crate::engine::core::{Core, LocalRead};
 use crate::engine::request::{ClientAnswer, ClientRequest};
+use crate::engine::store::Probe;
 
 /// All DHT API connections of a core.
 #[derive(Default)]
@@ -120,7 +121,10 @@ impl ApiConnections {
         let Some(connection) = connection else { return };
         match ticket.number {
             Number::Read(number) => {
-                bump(&self.counts.hits, u64::from(matches!(answer, ClientAnswer::Value { .. })));
+                bump(
+                    &self.counts.hits,
+                    u64::from(matches!(answer, ClientAnswer::Value { .. })),
+                );
                 let encode = |key: &Key, out: &mut Vec<u8>| encode_answer(key, answer, out);
                 connection.queue.borrow_mut().end_read(number, encode);
                 connection.writer.notify();
@@ -192,11 +196,14 @@ impl ApiConnection {
         let mut queue = self.queue.borrow_mut();
         let (mut gets, mut puts, mut hits, mut consumed) = (0, 0, 0, 0);
         let unread = buffer.unread();
+        let mut ahead = Ahead::default();
         let served = loop {
-            if queue.is_full() {
+            if queue.is_full() || puts >= PUTS_PER_BATCH {
                 break Served::Paused;
             }
-            let (request, length) = match dht_api::parse(unread.get(consumed..).unwrap_or(&[])) {
+            let rest = unread.get(consumed..).unwrap_or(&[]);
+            ahead.look(core, rest);
+            let (request, length) = match dht_api::parse(rest) {
                 Parse::NeedMore => break Served::All,
                 Parse::Violation(reason) => break Served::Violation(reason),
                 Parse::Message { message, consumed } => (message, consumed),
@@ -205,18 +212,29 @@ impl ApiConnection {
                 Request::Get { key } if queue.must_read_wait(&key) => break Served::Paused,
                 Request::Get { key } => {
                     gets += 1;
-                    hits += u64::from(self.get(core, &mut queue, key, now));
+                    hits += u64::from(self.get(core, &mut queue, &ahead, key, now));
                 }
                 Request::Put { key, .. } if queue.must_write_wait(&key) => break Served::Paused,
-                Request::Put { ttl_s, replication, key, value } => {
+                Request::Put {
+                    ttl_s,
+                    replication,
+                    key,
+                    value,
+                } => {
                     puts += 1;
                     let ttl_s = u32::from(ttl_s);
                     let number = queue.start_write(key, value.len());
-                    let request = ClientRequest::Put { key, ttl_s, replication, value };
+                    let request = ClientRequest::Put {
+                        key,
+                        ttl_s,
+                        replication,
+                        value,
+                    };
                     core.handle_client(self.ticket(number), &request, now);
                 }
             }
             consumed += length;
+            ahead.pass();
         };
         buffer.consume(consumed);
         bump(&shell.api.counts.gets, gets);
@@ -226,8 +244,19 @@ impl ApiConnection {
     }
 
     /// Answers a GET at once when this core has the key; whether there was a value.
-    fn get(&self, core: &mut Core, queue: &mut ApiQueue, key: Key, now: Now) -> bool {
-        match core.read_local(&key, now) {
+    fn get(
+        &self,
+        core: &mut Core,
+        queue: &mut ApiQueue,
+        ahead: &Ahead,
+        key: Key,
+        now: Now,
+    ) -> bool {
+        let read = match ahead.probe() {
+            Some(probe) => core.read_prepared(probe, &key, now),
+            None => core.read_local(&key, now),
+        };
+        match read {
             LocalRead::Value(value) => {
                 queue.answer_now(&key, |out| dht_api::encode_success(out, &key, value));
                 return true;
@@ -242,9 +271,65 @@ impl ApiConnection {
     }
 
     fn ticket(&self, number: Number) -> crate::engine::request::Ticket {
-        Front::Api(ApiTicket { place: self.place, number }).ticket()
+        Front::Api(ApiTicket {
+            place: self.place,
+            number,
+        })
+        .ticket()
     }
 }
+
+/// The keys of the next requests in a receive buffer, whose records are being fetched into the
+/// cache while earlier ones are served: in a large store cache misses are what a request costs.
+#[derive(Default)]
+struct Ahead {
+    probes: [Option<Probe>; AHEAD_MAX],
+    count: usize,
+    next: usize,
+}
+
+impl Ahead {
+    /// Looks ahead into `rest`, when it is time and there is enough to look at.
+    fn look(&mut self, core: &Core, mut rest: &[u8]) {
+        if self.next < self.count || rest.len() < AHEAD_BYTES_MIN {
+            return;
+        }
+        (self.count, self.next) = (0, 0);
+        for probe in &mut self.probes {
+            let Parse::Message { message, consumed } = dht_api::parse(rest) else {
+                break;
+            };
+            let (Request::Get { key } | Request::Put { key, .. }) = message;
+            *probe = Some(core.prepare(&key));
+            rest = rest.get(consumed..).unwrap_or(&[]);
+            self.count += 1;
+        }
+        let probes = self.probes.iter().take(self.count);
+        probes.flatten().for_each(|probe| core.warm(*probe));
+    }
+
+    /// The probe of the request at hand.
+    fn probe(&self) -> Option<Probe> {
+        if self.next < self.count {
+            self.probes.get(self.next).copied().flatten()
+        } else {
+            None
+        }
+    }
+
+    /// Goes on to the next request.
+    fn pass(&mut self) {
+        self.next += 1;
+    }
+}
+
+/// Requests looked at ahead, and the bytes below which that does not pay.
+const AHEAD_MAX: usize = 32;
+const AHEAD_BYTES_MIN: usize = 8 * 36;
+
+/// PUTs after which what the core has decided is carried out: a bound on those under way, all of
+/// which a later request of the same key is compared with.
+const PUTS_PER_BATCH: u64 = 32;
 
 /// Adds to a count of this core.
 pub(crate) fn bump(count: &Cell<u64>, by: u64) {

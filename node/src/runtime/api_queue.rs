@@ -75,7 +75,10 @@ impl ApiQueue {
         let mut bytes = Vec::new();
         encode(&mut bytes);
         self.held_bytes += bytes.len();
-        self.reads.push_back(Read { key: *key, answer: Some(bytes) });
+        self.reads.push_back(Read {
+            key: *key,
+            answer: Some(bytes),
+        });
     }
 
     /// A GET is under way.
@@ -91,14 +94,20 @@ impl ApiQueue {
         let number = self.next_write;
         self.next_write = number.wrapping_add(1);
         self.held_bytes += held_bytes;
-        self.writes.push(Write { number, key, held_bytes });
+        self.writes.push(Write {
+            number,
+            key,
+            held_bytes,
+        });
         Number::Write(number)
     }
 
     /// A GET has ended; `encode` gets its key and appends the answer.
     pub(crate) fn end_read(&mut self, number: u32, encode: impl FnOnce(&Key, &mut Vec<u8>)) {
         let index = number.wrapping_sub(self.first_read) as usize;
-        let Some(read) = self.reads.get_mut(index) else { return };
+        let Some(read) = self.reads.get_mut(index) else {
+            return;
+        };
         if read.answer.is_some() {
             return;
         }
@@ -158,12 +167,20 @@ impl ApiQueue {
             std::mem::swap(&mut self.output, emptied);
             return Next::Write;
         }
-        if self.is_finished && self.reads.is_empty() { Next::End } else { Next::Wait }
+        if self.is_finished && self.reads.is_empty() {
+            Next::End
+        } else {
+            Next::Wait
+        }
     }
 
     /// Moves answers from the front into the output up to the first GET still under way.
     fn release(&mut self) {
-        while let Some(Read { answer: Some(bytes), .. }) = self.reads.front() {
+        while let Some(Read {
+            answer: Some(bytes),
+            ..
+        }) = self.reads.front()
+        {
             self.held_bytes -= bytes.len();
             if !self.is_broken {
                 self.output.extend_from_slice(bytes);
@@ -293,10 +310,13 @@ mod tests {
         assert!(queue.is_full());
         queue.take_output(&mut Vec::new());
         assert!(!queue.is_full());
-        let numbers: Vec<u32> =
-            (0..API_IN_FLIGHT_MAX).map(|_| start_read(&mut queue, 1)).collect();
+        let numbers: Vec<u32> = (0..API_IN_FLIGHT_MAX)
+            .map(|_| start_read(&mut queue, 1))
+            .collect();
         assert!(queue.is_full());
-        numbers.into_iter().for_each(|number| queue.end_read(number, |_, _| {}));
+        numbers
+            .into_iter()
+            .for_each(|number| queue.end_read(number, |_, _| {}));
         assert!(!queue.is_full());
         start_write(&mut queue, 1, API_IN_FLIGHT_BYTES_MAX);
         assert!(queue.is_full());
@@ -304,7 +324,10 @@ mod tests {
 
     #[test]
     fn numbers_wrap_around() {
-        let mut queue = ApiQueue { first_read: u32::MAX, ..ApiQueue::default() };
+        let mut queue = ApiQueue {
+            first_read: u32::MAX,
+            ..ApiQueue::default()
+        };
         let (a, b) = (start_read(&mut queue, 1), start_read(&mut queue, 2));
         assert_eq!((a, b), (u32::MAX, 0));
         queue.end_read(b, text(b"b"));

@@ -15,7 +15,11 @@ pub(crate) struct Clock {
 impl Clock {
     /// A clock whose zero is `start`, the same for every core of the process.
     pub(crate) fn new(start: Instant) -> Self {
-        let clock = Self { start, turn: Cell::new(None), wall_read: Cell::default() };
+        let clock = Self {
+            start,
+            turn: Cell::new(None),
+            wall_read: Cell::default(),
+        };
         clock.read_wall(start.elapsed());
         clock
     }
@@ -38,7 +42,10 @@ impl Clock {
             return self.read_wall(mono);
         }
         let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Now { mono, wall_ms: last.wall_ms.saturating_add(since_ms) }
+        Now {
+            mono,
+            wall_ms: last.wall_ms.saturating_add(since_ms),
+        }
     }
 
     /// Whether this turn has read the time already.
@@ -57,7 +64,9 @@ impl Clock {
     }
 
     fn read_wall(&self, mono: Duration) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
         let now = Now { mono, wall_ms };
         self.wall_read.set(now);

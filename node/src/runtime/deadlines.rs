@@ -33,7 +33,12 @@ impl Watchdog {
     /// A watchdog at rest over the connection of `closer`.
     pub(crate) fn new(closer: Closer) -> Rc<Self> {
         let (due, queued, has_bitten) = (Cell::default(), Cell::default(), Cell::default());
-        Rc::new(Self { closer, due, queued, has_bitten })
+        Rc::new(Self {
+            closer,
+            due,
+            queued,
+            has_bitten,
+        })
     }
 
     /// Ends the connection now.
@@ -88,7 +93,10 @@ impl Deadlines {
 
     fn queue(&self, watchdog: &Rc<Watchdog>, at: Duration) {
         watchdog.queued.set(Some(at));
-        self.heap.borrow_mut().push(Entry { at, watchdog: Rc::downgrade(watchdog) });
+        self.heap.borrow_mut().push(Entry {
+            at,
+            watchdog: Rc::downgrade(watchdog),
+        });
     }
 
     /// The next watchdog whose entry is due and not superseded by an earlier one.
@@ -96,7 +104,9 @@ impl Deadlines {
         let mut heap = self.heap.borrow_mut();
         while heap.peek().is_some_and(|entry| entry.at <= now) {
             let Entry { at, watchdog } = heap.pop()?;
-            let watchdog = watchdog.upgrade().filter(|dog| dog.queued.get() == Some(at));
+            let watchdog = watchdog
+                .upgrade()
+                .filter(|dog| dog.queued.get() == Some(at));
             if let Some(watchdog) = watchdog {
                 watchdog.queued.set(None);
                 return Some(watchdog);

@@ -12,7 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::deadlines::Watchdog;
 use super::limits::{DIAL_DEADLINE, HANDSHAKE_DEADLINE};
-use super::link_session::{self, LinkEnd, PeerLink};
+use super::link_end::{LinkEnd, report};
+use super::link_session::{self, PeerLink};
 use super::notify::{First, race};
 use super::shell::Shell;
 use super::socket::{self, Closer, Purpose};
@@ -24,8 +25,10 @@ pub(crate) async fn live(shell: Rc<Shell>, name: NodeName, link: Rc<PeerLink>, p
         Ok(stream) => session(&shell, &link, stream).await,
         Err(error) => LinkEnd::Unreachable(error.to_string()),
     };
-    shell.links.down(&name, link.is_up(), pause, shell.now().mono);
-    link_session::report(&shell, &link, &end);
+    shell
+        .links
+        .down(&name, link.is_up(), pause, shell.now().mono);
+    report(&shell, &link, &end);
     shell.input(|core, now| core.handle_unreachable(&name, now));
 }
 
@@ -33,7 +36,9 @@ async fn session(shell: &Rc<Shell>, link: &Rc<PeerLink>, stream: TcpStream) -> L
     match socket::open(stream, Purpose::Link) {
         Ok((reader, writer, closer)) => {
             let watchdog = Watchdog::new(closer);
-            shell.deadlines.arm(&watchdog, shell.now().mono + HANDSHAKE_DEADLINE);
+            shell
+                .deadlines
+                .arm(&watchdog, shell.now().mono + HANDSHAKE_DEADLINE);
             link.watch(watchdog);
             link_session::live(shell, link, reader, writer).await
         }
@@ -63,7 +68,11 @@ async fn connect_to(
     address: SocketAddr,
     link: &PeerLink,
 ) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_nonblocking(true)?;
     match socket.connect(&address.into()) {
         Ok(()) => {}
@@ -73,12 +82,17 @@ async fn connect_to(
     let stream = TcpStream::from(socket);
     let watchdog = Watchdog::new(Closer::of(stream.try_clone()?));
     link.watch(Rc::clone(&watchdog));
-    shell.deadlines.arm(&watchdog, shell.now().mono + DIAL_DEADLINE);
+    shell
+        .deadlines
+        .arm(&watchdog, shell.now().mono + DIAL_DEADLINE);
     let readiness = monoio::net::TcpStream::from_std(stream.try_clone()?)?;
     readiness.writable(false).await?;
     watchdog.disarm();
     if watchdog.has_bitten() {
-        return Err(io::Error::new(io::ErrorKind::TimedOut, "no connection within the deadline"));
+        return Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "no connection within the deadline",
+        ));
     }
     match stream.take_error()? {
         Some(error) => Err(error),
@@ -92,10 +106,12 @@ async fn resolve(shell: &Shell, name: &NodeName) -> io::Result<Vec<SocketAddr>> 
     }
     let (sender, receiver) = flume::bounded(1);
     let asked = name.clone();
-    thread::Builder::new().name("chordite-resolve".into()).spawn(move || {
-        let found = (asked.host(), asked.port()).to_socket_addrs();
-        let _ = sender.send(found.map(Iterator::collect));
-    })?;
+    thread::Builder::new()
+        .name("chordite-resolve".into())
+        .spawn(move || {
+            let found = (asked.host(), asked.port()).to_socket_addrs();
+            let _ = sender.send(found.map(Iterator::collect));
+        })?;
     match race(receiver.recv_async(), shell.links.closing.opened()).await {
         First::Left(Ok(found)) => found,
         First::Left(Err(_)) => Err(io::Error::other("the resolver ended")),

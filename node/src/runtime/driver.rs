@@ -15,8 +15,7 @@ use super::limits::RING_ENTRIES;
 use crate::config::IoDriver;
 
 /// A worker's runtime, with timers, on either driver.
-pub(crate) type WorkerRuntime =
-    FusionRuntime<TimeDriver<IoUringDriver>, TimeDriver<LegacyDriver>>;
+pub(crate) type WorkerRuntime = FusionRuntime<TimeDriver<IoUringDriver>, TimeDriver<LegacyDriver>>;
 
 /// What the workers use, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,12 +62,18 @@ impl Driver {
 /// Decides what the workers use, by trying it.
 pub(crate) fn choose(setting: IoDriver) -> Result<DriverChoice, DriverError> {
     if setting == IoDriver::Epoll {
-        return Ok(DriverChoice { driver: Driver::Epoll, reason: "io_driver = epoll".into() });
+        return Ok(DriverChoice {
+            driver: Driver::Epoll,
+            reason: "io_driver = epoll".into(),
+        });
     }
     match (probe(), setting) {
         (Ok(choice), _) => Ok(choice),
         (Err(reason), IoDriver::IoUring) => Err(DriverError { reason }),
-        (Err(reason), _) => Ok(DriverChoice { driver: Driver::Epoll, reason }),
+        (Err(reason), _) => Ok(DriverChoice {
+            driver: Driver::Epoll,
+            reason,
+        }),
     }
 }
 
@@ -82,12 +87,18 @@ pub(crate) fn build(
         let urb = uring_builder(choice.driver);
         let ring = retry_no_memory(|| {
             let builder = RuntimeBuilder::<IoUringDriver>::new();
-            builder.with_entries(RING_ENTRIES).uring_builder(urb.clone()).enable_timer().build()
+            builder
+                .with_entries(RING_ENTRIES)
+                .uring_builder(urb.clone())
+                .enable_timer()
+                .build()
         });
         match ring {
             Ok(runtime) => return Ok((runtime.into(), choice.clone())),
             Err(error) if setting == IoDriver::IoUring => {
-                return Err(DriverError { reason: refusal(&error) });
+                return Err(DriverError {
+                    reason: refusal(&error),
+                });
             }
             Err(error) => return build_epoll(refusal(&error)),
         }
@@ -100,14 +111,23 @@ fn build_epoll(reason: String) -> Result<(WorkerRuntime, DriverChoice), DriverEr
     let runtime = runtime.map_err(|error| DriverError {
         reason: format!("{reason}, and epoll cannot be had either: {error}"),
     })?;
-    Ok((runtime.into(), DriverChoice { driver: Driver::Epoll, reason }))
+    Ok((
+        runtime.into(),
+        DriverChoice {
+            driver: Driver::Epoll,
+            reason,
+        },
+    ))
 }
 
 fn probe() -> Result<DriverChoice, String> {
     let defer_error = match retry_no_memory(|| try_ring(Driver::Deferred)) {
         Ok(()) => {
             let reason = "io_uring with DEFER_TASKRUN and SINGLE_ISSUER works".into();
-            return Ok(DriverChoice { driver: Driver::Deferred, reason });
+            return Ok(DriverChoice {
+                driver: Driver::Deferred,
+                reason,
+            });
         }
         Err(error) => error,
     };
@@ -117,7 +137,10 @@ fn probe() -> Result<DriverChoice, String> {
     match retry_no_memory(|| try_ring(Driver::Plain)) {
         Ok(()) => {
             let reason = "io_uring without DEFER_TASKRUN, which needs Linux 6.1".into();
-            Ok(DriverChoice { driver: Driver::Plain, reason })
+            Ok(DriverChoice {
+                driver: Driver::Plain,
+                reason,
+            })
         }
         Err(error) => Err(refusal(&error)),
     }
@@ -127,9 +150,14 @@ fn try_ring(driver: Driver) -> io::Result<()> {
     let ring: IoUring = uring_builder(driver).build(RING_ENTRIES)?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe)?;
-    match OPERATIONS.iter().find(|(code, _)| !probe.is_supported(*code)) {
+    match OPERATIONS
+        .iter()
+        .find(|(code, _)| !probe.is_supported(*code))
+    {
         None => Ok(()),
-        Some((_, name)) => Err(io::Error::other(format!("the kernel's io_uring lacks {name}"))),
+        Some((_, name)) => Err(io::Error::other(format!(
+            "the kernel's io_uring lacks {name}"
+        ))),
     }
 }
 

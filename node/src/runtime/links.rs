@@ -58,10 +58,7 @@ enum Dialled {
     /// Up or on its way up.
     Link(Rc<PeerLink>),
     /// It could not be had: not dialled again before `until`.
-    Down {
-        until: Duration,
-        pause: Duration,
-    },
+    Down { until: Duration, pause: Duration },
 }
 
 impl Links {
@@ -83,8 +80,11 @@ impl Links {
         let now = shell.now().mono;
         let pause = match dialled.get(&to) {
             Some(Dialled::Link(link)) => {
-                let limit =
-                    if link.is_up() { LINK_OUTPUT_BYTES_MAX } else { LINK_DIALLING_BYTES_MAX };
+                let limit = if link.is_up() {
+                    LINK_OUTPUT_BYTES_MAX
+                } else {
+                    LINK_DIALLING_BYTES_MAX
+                };
                 return link.send(frames, limit);
             }
             Some(Dialled::Down { until, .. }) if now < *until => {
@@ -93,6 +93,9 @@ impl Links {
             Some(Dialled::Down { pause, .. }) => *pause,
             None => Duration::ZERO,
         };
+        if dialled.len() >= LINKS_MAX {
+            dialled.retain(|_, dialled| dialled.is_needed(now));
+        }
         if self.closing.is_open() || dialled.len() >= LINKS_MAX {
             return self.unreachable.borrow_mut().push(to);
         }
@@ -119,7 +122,13 @@ impl Links {
             return;
         }
         let pause = (last_pause * 2).clamp(REDIAL_PAUSE_MIN, REDIAL_PAUSE_MAX);
-        dialled.insert(name.clone(), Dialled::Down { until: now + pause, pause });
+        dialled.insert(
+            name.clone(),
+            Dialled::Down {
+                until: now + pause,
+                pause,
+            },
+        );
     }
 
     /// Sends frames on an accepted link, if it still is there.
@@ -140,25 +149,37 @@ impl Links {
     pub(crate) fn take(shell: &Rc<Shell>, stream: TcpStream, from: SocketAddr) {
         let links = &shell.links;
         if links.accepted.borrow().len() >= LINKS_MAX {
-            let now = shell.now().mono;
-            if let Some(left_out) = shell.log_gate.borrow_mut().pass("links full", "", now) {
+            return shell.warn("links full", |left_out| {
                 tracing::warn!(%from, left_out, "too many links: this one is closed");
-            }
-            return;
+            });
         }
         let (reader, writer, closer) = match socket::open(stream, Purpose::Link) {
             Ok(parts) => parts,
-            Err(error) => return tracing::debug!(%from, %error, "a link was lost at once"),
+            Err(error) => {
+                return shell.warn("link open", |left_out| {
+                    tracing::warn!(%from, %error, left_out, "a link is closed at once");
+                });
+            }
         };
         let machine = Link::accept(&links.config);
         let make = |number| Rc::new(PeerLink::new(Side::Accepted { number, from }, machine));
         let number = links.accepted.borrow_mut().insert(make);
-        let Some(link) = links.accepted.borrow().get(number).map(Rc::clone) else { return };
+        let Some(link) = links.accepted.borrow().get(number).map(Rc::clone) else {
+            return;
+        };
         super::api::bump(&links.counts.accepted, 1);
         let watchdog = Watchdog::new(closer);
-        shell.deadlines.arm(&watchdog, shell.now().mono + HANDSHAKE_DEADLINE);
+        shell
+            .deadlines
+            .arm(&watchdog, shell.now().mono + HANDSHAKE_DEADLINE);
         link.watch(watchdog);
-        shell.spawn(link_session::accepted(Rc::clone(shell), link, number, reader, writer));
+        shell.spawn(link_session::accepted(
+            Rc::clone(shell),
+            link,
+            number,
+            reader,
+            writer,
+        ));
     }
 
     /// An accepted link has ended.
@@ -189,5 +210,15 @@ impl Links {
         let is_up = |dialled: &&Dialled| matches!(dialled, Dialled::Link(link) if link.is_up());
         let dialled = self.dialled.borrow().values().filter(is_up).count();
         (self.accepted.borrow().len(), dialled)
+    }
+}
+
+impl Dialled {
+    /// Whether forgetting it would change anything.
+    fn is_needed(&self, now: Duration) -> bool {
+        match self {
+            Self::Link(_) => true,
+            Self::Down { until, .. } => now < *until,
+        }
     }
 }

@@ -26,7 +26,11 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListe
 }
 
 fn socket(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(is_shared)?;
     if address.is_ipv6() {
@@ -81,10 +85,9 @@ fn accept_ready(
 }
 
 fn report(shell: &Shell, error: &io::Error) {
-    let now = shell.now().mono;
-    if let Some(left_out) = shell.log_gate.borrow_mut().pass("accept", "", now) {
+    shell.warn("accept", |left_out| {
         tracing::warn!(%error, left_out, "cannot accept a connection; trying again shortly");
-    }
+    });
 }
 
 #[cfg(test)]

@@ -29,7 +29,10 @@ impl LogGate {
                 return None;
             }
             let left_out = said.left_out;
-            *said = Said { at: now, left_out: 0 };
+            *said = Said {
+                at: now,
+                left_out: 0,
+            };
             return Some(left_out);
         }
         if self.said.len() >= LOG_PEERS_MAX {
@@ -38,7 +41,13 @@ impl LogGate {
         if self.said.len() >= LOG_PEERS_MAX {
             return None;
         }
-        self.said.insert(key, Said { at: now, left_out: 0 });
+        self.said.insert(
+            key,
+            Said {
+                at: now,
+                left_out: 0,
+            },
+        );
         Some(0)
     }
 }

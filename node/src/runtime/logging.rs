@@ -28,7 +28,11 @@ pub(crate) fn init(config: &Config) -> Result<LogGuard, ServeError> {
             let file = OpenOptions::new().create(true).append(true).open(path);
             let file = file.map_err(|error| {
                 let at = config.place_of("log_file").to_owned();
-                ServeError::LogFile { at, path: path.clone(), error }
+                ServeError::LogFile {
+                    at,
+                    path: path.clone(),
+                    error,
+                }
             })?;
             let (writer, worker) = tracing_appender::non_blocking(file);
             (writer, worker, false)
@@ -41,7 +45,11 @@ pub(crate) fn init(config: &Config) -> Result<LogGuard, ServeError> {
 
 fn subscribe(config: &Config, writer: NonBlocking, has_colours: bool) -> Result<(), TryInitError> {
     let ours = level(config.log_level);
-    let others = if config.log_level == LogLevel::Error { "error" } else { "warn" };
+    let others = if config.log_level == LogLevel::Error {
+        "error"
+    } else {
+        "warn"
+    };
     let filter = format!("{others},chordite={ours},node={ours},proto={ours}");
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))

@@ -59,7 +59,13 @@ pub(crate) struct NoAnswer;
 impl Node {
     /// Starts the workers. None serves before all of them have what they need.
     pub(crate) fn start(config: Config, prepared: Prepared) -> Result<Started, ServeError> {
-        let Prepared { link, choice, api, p2p, admin } = prepared;
+        let Prepared {
+            link,
+            choice,
+            api,
+            p2p,
+            admin,
+        } = prepared;
         let start = Instant::now();
         let (ready, readiness) = flume::unbounded();
         let (lost_sender, lost) = flume::bounded::<()>(1);
@@ -100,8 +106,19 @@ impl Node {
             let _ = worker.send(());
         }
         let is_stopping = AtomicBool::new(false);
-        let node = Arc::new(Self { config, choice, start, cores, is_stopping });
-        Ok(Started { node, workers, lost, admin })
+        let node = Arc::new(Self {
+            config,
+            choice,
+            start,
+            cores,
+            is_stopping,
+        });
+        Ok(Started {
+            node,
+            workers,
+            lost,
+            admin,
+        })
     }
 
     /// Asks core `core` and waits for its answer.
@@ -116,7 +133,9 @@ impl Node {
             core.send_async(call(sender)).await.map_err(|_| NoAnswer)?;
             receiver.await.map_err(|_| NoAnswer)
         };
-        timeout(ADMIN_DEADLINE, exchange).await.unwrap_or(Err(NoAnswer))
+        timeout(ADMIN_DEADLINE, exchange)
+            .await
+            .unwrap_or(Err(NoAnswer))
     }
 
     /// What every core has counted and holds, in their order.
@@ -150,14 +169,26 @@ fn core_plans(config: &Config) -> Result<Vec<CorePlan>, ServeError> {
     let mut busy_poll = Duration::from_micros(u64::from(config.busy_poll_us));
     if !busy_poll.is_zero() && shards > cpus.len() {
         let (cpus, shards) = (cpus.len(), shards);
-        tracing::warn!(cpus, shards, "busy_poll_us is ignored: there are more threads than CPUs");
+        tracing::warn!(
+            cpus,
+            shards,
+            "busy_poll_us is ignored: there are more threads than CPUs"
+        );
         busy_poll = Duration::ZERO;
     }
     let mut plans = Vec::new();
     for index in 0..config.shards {
         let core = core_config(config, index, seed()?);
-        let cpu = if is_pinned { cpus.get(usize::from(index)).copied() } else { None };
-        plans.push(CorePlan { core, cpu, busy_poll });
+        let cpu = if is_pinned {
+            cpus.get(usize::from(index)).copied()
+        } else {
+            None
+        };
+        plans.push(CorePlan {
+            core,
+            cpu,
+            busy_poll,
+        });
     }
     Ok(plans)
 }
@@ -212,7 +243,9 @@ fn all_ready(
     let mut chosen: Option<DriverChoice> = None;
     for _ in 0..count {
         let choice = readiness.recv().map_err(|_| ServeError::WorkerLost)??;
-        let is_weaker = chosen.as_ref().is_none_or(|chosen| chosen.driver.is_uring());
+        let is_weaker = chosen
+            .as_ref()
+            .is_none_or(|chosen| chosen.driver.is_uring());
         if is_weaker {
             chosen = Some(choice);
         }
@@ -233,6 +266,8 @@ pub(crate) fn resident_bytes() -> u64 {
 
 /// Seconds since 1970 at which the process started, for the metrics.
 pub(crate) fn start_seconds(start: Instant) -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     now.saturating_sub(start.elapsed()).as_secs_f64()
 }

@@ -43,7 +43,9 @@ impl Operators {
 
     /// The core has answered an operator's request.
     pub(crate) fn answer_admin(&self, ticket: Ticket, answer: AdminAnswer) {
-        let Front::Operator(number) = Front::of(ticket) else { return };
+        let Front::Operator(number) = Front::of(ticket) else {
+            return;
+        };
         if let Some(Waiting::Admin(sender)) = self.waiting.borrow_mut().remove(&number) {
             let _ = sender.send(answer);
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proto::link::LinkConfig;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 
 use super::driver::{self, DriverChoice, DriverError};
@@ -104,16 +105,37 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
     if let Some(path) = &config.data_dir {
         data_dir(path).map_err(|error| {
             let at = config.place_of("data_dir").to_owned();
-            ServeError::DataDir { at, path: path.clone(), error }
+            ServeError::DataDir {
+                at,
+                path: path.clone(),
+                error,
+            }
         })?;
     }
+    raise_file_limit();
     let choice = driver::choose(config.io_driver)?;
     let shards = usize::from(config.shards.max(1));
     let api = bind(config, "api_address", config.api_address, shards)?;
     let p2p = bind(config, "p2p_address", config.p2p_address, shards)?;
     let mut admin = bind(config, "admin_address", config.admin_address, 1)?;
     let admin = admin.pop().ok_or(ServeError::WorkerLost)?;
-    Ok(Prepared { link, choice, api, p2p, admin })
+    Ok(Prepared {
+        link,
+        choice,
+        api,
+        p2p,
+        admin,
+    })
+}
+
+/// Every connection takes two descriptors, and the soft limit of 1,024 is there for programs that
+/// use `select`, which none of this does.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 /// The folder must be there, or be makeable, and writable: tried with a file.
@@ -132,7 +154,12 @@ fn bind(
 ) -> Result<Vec<TcpListener>, ServeError> {
     listen::bind(address, count).map_err(|error| {
         let at = config.place_of(key).to_owned();
-        ServeError::Bind { at, key, address, error }
+        ServeError::Bind {
+            at,
+            key,
+            address,
+            error,
+        }
     })
 }
 

@@ -55,7 +55,9 @@ mod tests {
     fn a_large_backlog_is_cut_into_chunks() {
         let mut queue = SendQueue::default();
         (0..4).for_each(|_| queue.push(vec![0; LINK_CHUNK_BYTES / 2]));
-        let chunks: Vec<usize> = std::iter::from_fn(|| queue.pop()).map(|c| c.len()).collect();
+        let chunks: Vec<usize> = std::iter::from_fn(|| queue.pop())
+            .map(|c| c.len())
+            .collect();
         assert_eq!(chunks, [LINK_CHUNK_BYTES, LINK_CHUNK_BYTES]);
     }
 }

@@ -14,7 +14,10 @@ struct Place<T> {
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+        }
     }
 }
 
@@ -22,7 +25,10 @@ impl<T> Slots<T> {
     /// Takes a place for what `make` makes of its number.
     pub(crate) fn insert(&mut self, make: impl FnOnce(u64) -> T) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, tenant: None });
+            self.places.push(Place {
+                generation: 0,
+                tenant: None,
+            });
             u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
         });
         let place = &mut self.places[index as usize];
@@ -34,7 +40,10 @@ impl<T> Slots<T> {
     /// The tenant of `number`.
     pub(crate) fn get(&self, number: u64) -> Option<&T> {
         let place = self.places.get(index_of(number))?;
-        place.tenant.as_ref().filter(|_| place.generation == generation_of(number))
+        place
+            .tenant
+            .as_ref()
+            .filter(|_| place.generation == generation_of(number))
     }
 
     /// Frees the place of `number`.

@@ -36,7 +36,9 @@ pub(crate) fn open(stream: StdStream, purpose: Purpose) -> io::Result<(Reader, W
     stream.set_nonblocking(monoio::utils::is_legacy())?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive)?;
     if purpose == Purpose::Link {
         socket.set_tcp_user_timeout(Some(LINK_USER_TIMEOUT))?;

@@ -25,8 +25,16 @@ use crate::engine::request::AdminRequest;
 /// Serves the admin address on this thread and waits for a signal; then stops the node.
 pub(crate) fn run_until_stopped(started: Started) -> Result<(), ServeError> {
     let built = runtime::Builder::new_current_thread().enable_all().build();
-    let built = built.map_err(|error| ServeError::System { what: "admin runtime", error })?;
-    let Started { node, workers, lost, admin } = started;
+    let built = built.map_err(|error| ServeError::System {
+        what: "admin runtime",
+        error,
+    })?;
+    let Started {
+        node,
+        workers,
+        lost,
+        admin,
+    } = started;
     let result = built.block_on(async {
         let mut signals = Signals::new()?;
         let server = tokio::spawn(admin::serve(Arc::clone(&node), admin));
@@ -119,7 +127,10 @@ impl Signals {
         };
         let terminate = listen(SignalKind::terminate())?;
         let interrupt = listen(SignalKind::interrupt())?;
-        Ok(Self { terminate, interrupt })
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

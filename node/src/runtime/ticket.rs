@@ -32,8 +32,14 @@ impl Front {
         let place = (ticket.0 >> 32) as u32 & PLACE_MASK;
         let number = ticket.0 as u32;
         match ticket.0 >> 62 {
-            KIND_READ => Self::Api(ApiTicket { place, number: Number::Read(number) }),
-            KIND_WRITE => Self::Api(ApiTicket { place, number: Number::Write(number) }),
+            KIND_READ => Self::Api(ApiTicket {
+                place,
+                number: Number::Read(number),
+            }),
+            KIND_WRITE => Self::Api(ApiTicket {
+                place,
+                number: Number::Write(number),
+            }),
             _ => Self::Operator(number),
         }
     }
@@ -41,12 +47,14 @@ impl Front {
     /// Writes a ticket.
     pub(crate) fn ticket(self) -> Ticket {
         let (kind, place, number) = match self {
-            Self::Api(ApiTicket { place, number: Number::Read(number) }) => {
-                (KIND_READ, place, number)
-            }
-            Self::Api(ApiTicket { place, number: Number::Write(number) }) => {
-                (KIND_WRITE, place, number)
-            }
+            Self::Api(ApiTicket {
+                place,
+                number: Number::Read(number),
+            }) => (KIND_READ, place, number),
+            Self::Api(ApiTicket {
+                place,
+                number: Number::Write(number),
+            }) => (KIND_WRITE, place, number),
             Self::Operator(number) => (KIND_OPERATOR, 0, number),
         };
         Ticket(kind << 62 | u64::from(place & PLACE_MASK) << 32 | u64::from(number))
@@ -65,8 +73,14 @@ mod tests {
     #[test]
     fn a_ticket_finds_its_way_back() {
         let fronts = [
-            Front::Api(ApiTicket { place: 0, number: Number::Read(u32::MAX) }),
-            Front::Api(ApiTicket { place: PLACE_MASK, number: Number::Write(0) }),
+            Front::Api(ApiTicket {
+                place: 0,
+                number: Number::Read(u32::MAX),
+            }),
+            Front::Api(ApiTicket {
+                place: PLACE_MASK,
+                number: Number::Write(0),
+            }),
             Front::Operator(7),
         ];
         for front in fronts {

@@ -1,7 +1,7 @@
 //! The arc cache: owners by the arc they own, learned from the answers to lookups.
 //!
-//! Arcs in the cache never overlap: a new one replaces every arc it touches, since the newest answer
-//! is the best known. Wrong entries cost one hop: the owner asked answers NotOwner.
+//! Arcs in the cache never overlap: a new one replaces every arc it touches, since the newest
+//! answer is the best known. Wrong entries cost one hop: the owner asked answers NotOwner.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};

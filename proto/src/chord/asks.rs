@@ -1,8 +1,9 @@
 //! Requests of one member that wait for their answers: retransmission, and the verdict "dead".
 //!
-//! A request is sent again after each timeout, doubled every time, and once more when the link to its
-//! receiver breaks; a receiver that stays silent, or refuses a fresh link, is dead. A link that broke
-//! alone proves nothing: a process that was stopped and continued finds all of its links broken.
+//! A request is sent again after each timeout, doubled every time, and once more when the link to
+//! its receiver breaks; a receiver that stays silent, or refuses a fresh link, is dead. A link that
+//! broke alone proves nothing: a process that was stopped and continued finds all of its links
+//! broken.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -101,8 +102,8 @@ impl Asks {
     /// An answer has come: takes the request out and measures.
     pub(super) fn close(&mut self, request: RequestId, now: Duration) -> Option<Ask> {
         let ask = self.open.remove(&request)?;
-        // Karn's rule (RFC 6298, section 3): what was sent twice measures nothing, and a late answer
-        // lengthens the timeout until one comes in time.
+        // Karn's rule (RFC 6298, section 3): what was sent twice measures nothing, and a late
+        // answer lengthens the timeout until one comes in time.
         if ask.tries > 1 {
             self.rtt.timed_out(ask.to.name());
         } else if ask.link == Link::Any {

@@ -89,8 +89,8 @@ impl MemberCache {
         }
     }
 
-    /// A node to look oneself up through. Those that `is_near` does not know are the likeliest to be
-    /// in another ring; when there is none, anybody helps against a ring that winds round twice.
+    /// A node to look oneself up through. Those that `is_near` does not know are the likeliest to
+    /// be in another ring; when there is none, anybody helps against a ring that winds round twice.
     pub(super) fn stranger(
         &self,
         dice: &mut Dice,

@@ -1,5 +1,5 @@
-//! Leaving on purpose: predecessor and successor hear of it and answer, and the leaver waits for them, but
-//! not for long. To everybody else a departure is a crash that stabilisation repairs.
+//! Leaving on purpose: predecessor and successor hear of it and answer, and the leaver waits for
+//! them, but not for long. To everybody else a departure is a crash that stabilisation repairs.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! Fingers: the owner of `me + d·2^(bits·k)` for every digit d and place k (base 2 with one bit a digit,
-//! base 16 with four). Hints for routing only.
+//! Fingers: the owner of `me + d·2^(bits·k)` for every digit d and place k (base 2 with one bit a
+//! digit, base 16 with four). Hints for routing only.
 //!
-//! One lookup refreshes every finger that the found owner serves. Fingers that fall into the successor
-//! list are not kept. A table that stays as it is gets refreshed ever more slowly, down to a bound.
+//! One lookup refreshes every finger that the found owner serves. Fingers that fall into the
+//! successor list are not kept. A table that stays as it is gets refreshed ever more slowly, down
+//! to a bound.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -178,9 +179,9 @@ impl Chord {
         self.look_up(Reason::Finger, start, None, now);
     }
 
-    pub(super) fn finger_found(&mut self, result: LookupResult, now: Duration) {
+    pub(super) fn finger_found(&mut self, result: &LookupResult, now: Duration) {
         let index = self.fingers.refresh.cursor;
-        if let Ok(found) = &result {
+        if let Ok(found) = result {
             let reach = self.me.id().distance_to(&found.owner.id());
             let came_round = reach < self.fingers.distance(index);
             let changed = if came_round {

@@ -1,5 +1,5 @@
-//! Hops of recursive lookups: taking one over, forwarding it to the best member that is alive, and the
-//! owner's word to the origin.
+//! Hops of recursive lookups: taking one over, forwarding it to the best member that is alive, and
+//! the owner's word to the origin.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) struct Hop {
 
 impl Router {
     /// Another node hands a lookup over.
-    pub fn handle_find(&mut self, reply: ReplyTo, find: FindSuccessor, now: Now) {
+    pub fn handle_find(&mut self, reply: ReplyTo, from: &NodeName, find: FindSuccessor, now: Now) {
         if !self.view.is_serving() {
             return self.refuse(reply, FailureCode::NotMember, "not a member of the ring");
         }
@@ -43,12 +43,21 @@ impl Router {
         self.push(RouterOutput::Answer { reply, message });
         if let Some(own) = self.view.owner_of(&find.target) {
             let (owner, predecessor) = (own.me.clone(), own.predecessor.clone());
-            self.send_found(find, owner, predecessor, now.mono);
+            self.send_found(find, owner, predecessor);
         } else if find.hops > self.hop_limit {
             self.give_up(&find, LookupFailure::HopLimit, now.mono);
         } else {
-            self.forward(find, Vec::new(), true, now.mono);
+            let arrived = self.may_walk_back(&find, from);
+            self.forward(find, Vec::new(), arrived, now.mono);
         }
+    }
+
+    /// Whether the way on may lead back over predecessors: only for a lookup that came past its
+    /// target. Whose members are where cannot always be told, so a lookup that has used up half of
+    /// its hops goes forward only, and two nodes that judge differently do not pass it to and fro.
+    fn may_walk_back(&self, find: &FindSuccessor, from: &NodeName) -> bool {
+        let first = Peer::derive(&self.config.params, from, 0);
+        find.hops <= self.hop_limit / 2 && self.view.came_past(&find.target, from, first.as_ref())
     }
 
     /// Sends a lookup of this router to `via`, whatever the view says.
@@ -216,13 +225,7 @@ impl Router {
         self.hops.insert(request, hop);
     }
 
-    fn send_found(
-        &mut self,
-        find: FindSuccessor,
-        owner: Peer,
-        predecessor: Option<Peer>,
-        now: Duration,
-    ) {
+    fn send_found(&mut self, find: FindSuccessor, owner: Peer, predecessor: Option<Peer>) {
         let path = find.path.map(|mut path| {
             // The sender named the member it meant; a sibling of it may be the owner.
             if path.last().is_some_and(|last| last.name() == owner.name()) {
@@ -240,7 +243,7 @@ impl Router {
             path,
         };
         if find.origin.name() == &self.config.name {
-            return self.search_found(found, now);
+            return self.search_found(found);
         }
         let to = find.origin.name().clone();
         let message = Message::Found(found);

@@ -1,8 +1,9 @@
 //! The invariant of CHORD.md (Zave 2017) as a function on a snapshot of a ring.
 //!
 //! Two properties imply the rest: every live member has a live successor, and enough members are
-//! skipped by nobody. The rest (ordered lists, one ordered ring, connected appendages) is checked too,
-//! as a check of the checker. Dead members may be given, or left out: whoever is not live is dead.
+//! skipped by nobody. The rest (ordered lists, one ordered ring, connected appendages) is checked
+//! too, as a check of the checker. Dead members may be given, or left out: whoever is not live is
+//! dead.
 
 use std::fmt;
 
@@ -244,56 +245,54 @@ impl<'a> Live<'a> {
         skipped.filter(|skips| *skips == 0).count()
     }
 
-    /// First live successors form a graph in which every walk ends in a cycle: there must be one
-    /// cycle, and it must go round the circle once.
+    /// First live successors form a graph: there must be one cycle, it must go round the circle
+    /// once, and every walk must end in it.
     fn check_ring(&self, violations: &mut Vec<Violation>) {
-        let count = self.ids.len();
         let next: Vec<Option<usize>> = match self.members.as_slice() {
             [] => return,
             [only] => vec![self.first_successor(only).or(Some(0))],
             members => members.iter().map(|m| self.first_successor(m)).collect(),
         };
-        let mut walked = vec![usize::MAX; count];
-        let mut rings = 0;
-        for start in 0..count {
-            let mut at = start;
-            while walked[at] == usize::MAX {
-                walked[at] = start;
-                match next[at] {
-                    Some(to) => at = to,
-                    None => {
-                        let member = self.ids[start];
-                        violations.push(Violation::Disconnected { member });
-                        break;
-                    }
-                }
-            }
-            let is_cycle = next[at].is_some() && walked[at] == start && self.closes(at, &next);
-            if is_cycle {
-                rings += 1;
-                if winds(at, &next) > 1 {
-                    let member = self.ids[at];
-                    violations.push(Violation::WindsTwice { member });
-                }
-            }
+        let ends = walk_ends(&next);
+        let mut rings: Vec<usize> = ends.iter().flatten().copied().collect();
+        rings.sort_unstable();
+        rings.dedup();
+        if rings.len() != 1 {
+            violations.push(Violation::NotOneRing { rings: rings.len() });
         }
-        if rings != 1 {
-            violations.push(Violation::NotOneRing { rings });
+        for ring in rings.into_iter().filter(|ring| winds(*ring, &next) > 1) {
+            let member = self.ids[ring];
+            violations.push(Violation::WindsTwice { member });
+        }
+        for (rank, _) in ends.iter().enumerate().filter(|(_, end)| end.is_none()) {
+            let member = self.ids[rank];
+            violations.push(Violation::Disconnected { member });
         }
     }
+}
 
-    /// Whether the walk from `start` comes back to it.
-    fn closes(&self, start: usize, next: &[Option<usize>]) -> bool {
-        let mut at = start;
-        for _ in 0..self.ids.len() {
-            match next[at] {
-                Some(to) if to == start => return true,
-                Some(to) => at = to,
-                None => return false,
-            }
+/// For each rank, the cycle its walk ends in, named by one of its ranks; `None` for a dead end.
+fn walk_ends(next: &[Option<usize>]) -> Vec<Option<usize>> {
+    let mut ends: Vec<Option<usize>> = vec![None; next.len()];
+    let mut walked = vec![usize::MAX; next.len()];
+    for start in 0..next.len() {
+        let (mut way, mut at) = (Vec::new(), Some(start));
+        while let Some(rank) = at.filter(|rank| walked[*rank] == usize::MAX) {
+            walked[rank] = start;
+            way.push(rank);
+            at = next[rank];
         }
-        false
+        // The walk stopped at a dead end, at itself (a new cycle) or at an earlier walk.
+        let end = at.and_then(|rank| {
+            if walked[rank] == start {
+                Some(rank)
+            } else {
+                ends[rank]
+            }
+        });
+        way.into_iter().for_each(|rank| ends[rank] = end);
     }
+    ends
 }
 
 /// How often the cycle through `start` goes round the circle: steps that do not ascend in rank.
@@ -341,8 +340,8 @@ mod tests {
     #[test]
     fn two_rings_are_seen() {
         let mut ring = ideal(8, 2);
-        for rank in 0..8 {
-            ring[rank].successors = vec![id((rank + 2) % 8), id((rank + 4) % 8)];
+        for (rank, member) in ring.iter_mut().enumerate() {
+            member.successors = vec![id((rank + 2) % 8), id((rank + 4) % 8)];
         }
         let violations = check(&ring, 2);
         assert!(violations.contains(&Violation::NotOneRing { rings: 2 }));
@@ -356,8 +355,8 @@ mod tests {
     #[test]
     fn ring_that_winds_twice_is_seen() {
         let mut ring = ideal(5, 1);
-        for rank in 0..5 {
-            ring[rank].successors = vec![id((rank + 2) % 5)];
+        for (rank, member) in ring.iter_mut().enumerate() {
+            member.successors = vec![id((rank + 2) % 5)];
         }
         let violations = check(&ring, 1);
         assert!(

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::message::FailureCode;
-use crate::message::{Found, LookupFailure, Message, NextHop, NextHopAnswer, ReplyTo, RequestId};
+use crate::id::Id;
+use crate::message::{
+    FailureCode, Found, LookupFailure, Message, NextHop, NextHopAnswer, ReplyTo, RequestId,
+};
 use crate::peer::{NodeName, Peer};
 use crate::time::Now;
 
@@ -180,7 +182,7 @@ impl Router {
             self.search_failed(walk.lookup, LookupFailure::NoRoute, now);
             return Err(Misbehaviour::WrongArc { from: from.clone() });
         }
-        self.search_found(found, now);
+        self.search_found(found);
         Ok(())
     }
 
@@ -243,16 +245,19 @@ impl Router {
         Some(walk)
     }
 
-    /// The members to ask next, best first.
-    fn closer(&self, target: &crate::id::Id, avoid: &[Peer], arrived: bool) -> Vec<Peer> {
-        let rule = self.rule(arrived);
+    /// The members to ask next, best first: first as if the asker had taken an own member for the
+    /// owner, when it may have, then on the usual way.
+    fn closer(&self, target: &Id, avoid: &[Peer], arrived: bool) -> Vec<Peer> {
         let mut closer: Vec<Peer> = Vec::new();
-        while closer.len() < CLOSER_MAX {
-            let usable = |hop: &Peer| !avoid.contains(hop) && !closer.contains(hop);
-            let Step::Hop(next) = self.view.next_step(target, rule, usable) else {
-                break;
-            };
-            closer.push(next.clone());
+        for (arrived, len_max) in [(arrived, CLOSER_MAX / 2), (false, CLOSER_MAX)] {
+            let rule = self.rule(arrived);
+            while closer.len() < len_max {
+                let usable = |hop: &Peer| !avoid.contains(hop) && !closer.contains(hop);
+                let Step::Hop(next) = self.view.next_step(target, rule, usable) else {
+                    break;
+                };
+                closer.push(next.clone());
+            }
         }
         closer
     }

@@ -1,5 +1,6 @@
-//! Joining (CHORD.md, "Operations"): look the own id up through a bootstrapper, ask the predecessor-to-be
-//! for a place, which checks again when it answers, and start over whenever anything fails.
+//! Joining (CHORD.md, "Operations"): look the own id up through a bootstrapper, ask the
+//! predecessor-to-be for a place, which checks again when it answers, and start over whenever
+//! anything fails.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use crate::peer::Peer;
 
 use super::asks::{Ask, Purpose};
 use super::bounds::{JOIN_PAUSE_MAX, JOIN_PAUSE_MIN};
-use super::member::{Chord, Reason, not_member};
+use super::inbox::not_member;
+use super::member::{Chord, Reason};
 use super::misbehaviour::Misbehaviour;
 use super::{LookupResult, Phase};
 
@@ -86,8 +88,8 @@ impl Chord {
         if *predecessor != ask.to {
             return Err(Misbehaviour::WrongMember {
                 from: ask.to.name().clone(),
-                asked: ask.to.clone(),
-                got: predecessor.clone(),
+                asked: Box::new(ask.to.clone()),
+                got: Box::new(predecessor.clone()),
             });
         }
         let alone = self.successors.head().is_none() && self.predecessor.is_none();
@@ -117,7 +119,8 @@ impl Chord {
         self.forget_incarnation(joiner);
         let fits = match (self.successors.head(), &self.predecessor) {
             (Some(head), _) => joiner.id().is_between(&self.me.id(), &head.id()),
-            // Somebody has joined behind this member and is not yet its successor: that comes first.
+            // Somebody has joined behind this member and is not yet its successor: that comes
+            // first.
             (None, Some(_)) => false,
             (None, None) => true,
         };

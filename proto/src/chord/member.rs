@@ -1,25 +1,22 @@
-//! One virtual node in the ring: its state (CHORD.md, "State of a member"), its clockwork and the
-//! dispatch of what arrives. The operations are in `join`, `stabilise`, `rectify`, `fingers`, `merge`
-//! and `departure`; each is one local change after at most one remote answer.
+//! One virtual node in the ring: its state (CHORD.md, "State of a member") and its clockwork. What
+//! arrives is sorted in `inbox`. The operations are in `join`, `stabilise`, `rectify`, `fingers`,
+//! `merge` and `departure`; each is one local change after at most one remote answer.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::id::Id;
-use crate::message::{
-    Failed, FailureCode, GetNeighbours, Message, Neighbours, ReplyTo, RequestId, RequestIds,
-};
+use crate::message::{GetNeighbours, Message, ReplyTo, RequestIds};
 use crate::peer::{NodeName, Peer};
 use crate::time::Now;
 
-use super::asks::{Ask, Asks, Purpose};
+use super::asks::{Asks, Purpose};
 use super::bounds::RING_LOOKUP_DEADLINE;
 use super::cache::MemberCache;
 use super::dice::Dice;
 use super::fingers::FingerTable;
 use super::join::Joining;
 use super::merge::Merging;
-use super::misbehaviour::{Misbehaviour, speaks_for};
 use super::rectify::Check;
 use super::stabilise::Stabilising;
 use super::successors::SuccessorList;
@@ -139,10 +136,10 @@ impl Chord {
         chord
     }
 
-    /// Joins through the bootstrappers, or starts a ring where there are none.
+    /// Joins through the bootstrappers, or starts a ring where there are none but the node itself.
     pub fn start(&mut self, now: Now) {
         assert!(self.phase == Phase::Idle, "a member is started once");
-        if self.config.bootstrap.is_empty() {
+        if self.cache.is_empty() {
             self.become_member(now.mono);
         } else {
             self.begin_join(now.mono);
@@ -154,82 +151,6 @@ impl Chord {
         assert!(self.phase == Phase::Idle, "a member is started once");
         self.joining.beside = true;
         self.begin_join(now.mono);
-    }
-
-    /// A request for this virtual node: `GetNeighbours`, `Notify`, `Join` or `Leave`.
-    pub fn handle_request(
-        &mut self,
-        reply: ReplyTo,
-        from: &NodeName,
-        message: &Message<'_>,
-        now: Now,
-    ) -> Result<(), Misbehaviour> {
-        match message {
-            Message::GetNeighbours(_) => self.answer_neighbours(reply),
-            Message::Notify(notify) => {
-                speaks_for(from, "Notify", &notify.candidate)?;
-                self.rectify(&notify.candidate, now.mono);
-            }
-            Message::Join(join) => {
-                speaks_for(from, "Join", &join.joiner)?;
-                self.answer_join(reply, &join.joiner, now.mono);
-            }
-            Message::Leave(leave) => {
-                speaks_for(from, "Leave", &leave.leaver)?;
-                self.answer(reply, Message::Done);
-                self.neighbour_left(leave, now.mono);
-            }
-            _ => {
-                return Err(Misbehaviour::Unexpected {
-                    from: from.clone(),
-                    what: "GetNeighbours, Notify, Join or Leave was expected",
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// The answer to one of this member's requests. Answers nobody waits for any more are ignored.
-    pub fn handle_answer(
-        &mut self,
-        request: RequestId,
-        from: &NodeName,
-        message: &Message<'_>,
-        now: Now,
-    ) -> Result<(), Misbehaviour> {
-        let Some(ask) = self.asks.asked(request) else {
-            return Ok(());
-        };
-        if ask.to.name() != from {
-            return Err(Misbehaviour::WrongNode {
-                from: from.clone(),
-                asked: ask.to.name().clone(),
-            });
-        }
-        let Some(ask) = self.asks.close(request, now.mono) else {
-            return Ok(());
-        };
-        let verdict = self.apply_answer(&ask, message, now.mono);
-        if verdict.is_err() {
-            self.member_dead(&ask, now.mono);
-        }
-        verdict
-    }
-
-    /// `node` could not be dialled, or the link to it broke.
-    pub fn handle_unreachable(&mut self, node: &NodeName, now: Now) {
-        let asking = self.asks.is_asking(node);
-        for ask in self.asks.break_link(node, now.mono) {
-            self.node_dead(&ask, now.mono);
-        }
-        self.drop_fingers(node, now.mono);
-        let is_head = self
-            .successors
-            .head()
-            .is_some_and(|head| head.name() == node);
-        if is_head && !asking {
-            self.hasten_round(now.mono, Duration::ZERO);
-        }
     }
 
     /// The result of a lookup.
@@ -246,7 +167,7 @@ impl Chord {
             }
             match reason {
                 Reason::Join => self.place_found(result, now.mono),
-                Reason::Finger => self.finger_found(result, now.mono),
+                Reason::Finger => self.finger_found(&result, now.mono),
                 Reason::Merge => self.self_found(result, now.mono),
             }
             return;
@@ -346,82 +267,6 @@ impl Chord {
         self.asks.rtt()
     }
 
-    fn apply_answer(
-        &mut self,
-        ask: &Ask,
-        message: &Message<'_>,
-        now: Duration,
-    ) -> Result<(), Misbehaviour> {
-        match (ask.purpose, message) {
-            (_, Message::Failed(_)) => self.member_dead(ask, now),
-            (Purpose::Head, Message::Neighbours(said)) => {
-                self.check_speaker(ask, said)?;
-                self.head_answered(&ask.to, said, now);
-            }
-            (Purpose::Candidate, Message::Neighbours(said)) => {
-                self.check_speaker(ask, said)?;
-                self.candidate_answered(&ask.to, said, now);
-            }
-            (Purpose::Predecessor, Message::Neighbours(said)) => {
-                self.check_speaker(ask, said)?;
-                self.check = Check::default();
-            }
-            (Purpose::Join, Message::JoinAnswer(said)) => self.join_answered(ask, said, now)?,
-            (Purpose::Leave, Message::Done) => self.leave_answered(),
-            _ => {
-                return Err(Misbehaviour::Unexpected {
-                    from: ask.to.name().clone(),
-                    what: "the answer to another kind of question",
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_speaker(&self, ask: &Ask, said: &Neighbours) -> Result<(), Misbehaviour> {
-        if said.member == ask.to {
-            return Ok(());
-        }
-        Err(Misbehaviour::WrongMember {
-            from: ask.to.name().clone(),
-            asked: ask.to.clone(),
-            got: said.member.clone(),
-        })
-    }
-
-    /// The host of `ask.to` is dead, and with it all of its members.
-    fn node_dead(&mut self, ask: &Ask, now: Duration) {
-        self.cache.failed(ask.to.name());
-        if self.phase == Phase::Member {
-            self.successors.remove_node(ask.to.name());
-            self.drop_fingers(ask.to.name(), now);
-        }
-        self.member_dead(ask, now);
-    }
-
-    /// The member `ask.to` is dead, or its host says that it is not in the ring.
-    fn member_dead(&mut self, ask: &Ask, now: Duration) {
-        match ask.purpose {
-            Purpose::Head => self.head_dead(&ask.to, now),
-            Purpose::Candidate => self.candidate_dead(&ask.to, now),
-            Purpose::Predecessor => self.predecessor_dead(&ask.to, now),
-            Purpose::Join => self.join_failed(now),
-            Purpose::Leave => self.leave_answered(),
-        }
-    }
-
-    fn answer_neighbours(&mut self, reply: ReplyTo) {
-        let message = match self.phase {
-            Phase::Member => Message::Neighbours(Neighbours {
-                member: self.me.clone(),
-                predecessor: self.predecessor.clone(),
-                successors: self.successors.peers().to_vec(),
-            }),
-            _ => not_member(&self.me),
-        };
-        self.answer(reply, message);
-    }
-
     pub(super) fn become_member(&mut self, now: Duration) {
         self.phase = Phase::Member;
         self.changed();
@@ -498,12 +343,4 @@ impl Chord {
             .as_ref()
             .is_some_and(|errand| errand.until > now)
     }
-}
-
-/// The answer of a host that has no such member in the ring.
-pub(super) fn not_member(who: &Peer) -> Message<'static> {
-    Message::Failed(Failed {
-        code: FailureCode::NotMember,
-        reason: format!("{who} is not a member of the ring"),
-    })
 }

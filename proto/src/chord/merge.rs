@@ -1,11 +1,13 @@
-//! Finding other rings (CHORD.md, "Operations", last paragraph): a member looks itself up through members
-//! it has known, and when the owner of its own id is somebody else, it has a successor to consider.
+//! Finding other rings (CHORD.md, "Operations", last paragraph): a member looks itself up through
+//! members it has known, and when the owner of its own id is somebody else, it has a successor to
+//! consider.
 //!
-//! Why that merges two rings: of all members of both, some a is directly followed by a b of the other.
-//! The other ring names b as owner of a's id, which is closer than a's successor, so a takes b as
-//! candidate of stabilisation's step 2 and notifies it. From then on a's ring hangs on b's as appendage,
-//! and whoever is last before a member of the other ring does the same, until the predecessors have
-//! pulled in everybody. A ring that winds round the circle twice unwinds in the same way.
+//! Why that merges two rings: of all members of both, some a is directly followed by a b of the
+//! other. The other ring names b as owner of a's id, which is closer than a's successor, so a takes
+//! b as candidate of stabilisation's step 2 and notifies it. From then on a's ring hangs on b's as
+//! appendage, and whoever is last before a member of the other ring does the same, until the
+//! predecessors have pulled in everybody. A ring that winds round the circle twice unwinds in the
+//! same way.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ pub enum Misbehaviour {
         /// Kind of the message.
         kind: &'static str,
         /// For whom it speaks.
-        claimed: Peer,
+        claimed: Box<Peer>,
     },
     /// An answer speaks for another member than the one asked.
     #[error("{from} answered for {got} where {asked} was asked")]
@@ -23,9 +23,9 @@ pub enum Misbehaviour {
         /// Who sent it, as its certificate says.
         from: NodeName,
         /// The member that was asked.
-        asked: Peer,
+        asked: Box<Peer>,
         /// The member that is said to answer.
-        got: Peer,
+        got: Box<Peer>,
     },
     /// An answer to a question that was put to another node.
     #[error("{from} answered a question put to {asked}")]
@@ -63,6 +63,6 @@ pub(super) fn speaks_for(
     Err(Misbehaviour::Impersonation {
         from: from.clone(),
         kind,
-        claimed: claimed.clone(),
+        claimed: Box::new(claimed.clone()),
     })
 }

@@ -1,5 +1,5 @@
-//! Rectification (Zave 2017): a notified member takes a closer predecessor at once, and any other one
-//! only after its old predecessor has been found dead.
+//! Rectification (Zave 2017): a notified member takes a closer predecessor at once, and any other
+//! one only after its old predecessor has been found dead.
 
 use std::time::Duration;
 

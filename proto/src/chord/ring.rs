@@ -1,5 +1,5 @@
-//! The virtual nodes of one host as one machine: dispatch by index, messages between siblings delivered
-//! on the spot, and the routing view of them all.
+//! The virtual nodes of one host as one machine: dispatch by index, messages between siblings
+//! delivered on the spot, and the routing view of them all.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::message::{Message, ReplyTo, RequestId, RequestIds};
 use crate::peer::{NodeName, Peer};
 use crate::time::Now;
 
-use super::member::not_member;
+use super::inbox::not_member;
 use super::{
     Chord, ChordConfig, ChordOutput, LookupResult, MemberSnapshot, Misbehaviour, Phase, RoutingView,
 };
 
-/// All virtual nodes of a host. Same grammar as [`Chord`]; beside `poll_output()`, `poll_view()` gives
-/// the routing view whenever it has changed.
+/// All virtual nodes of a host. Same grammar as [`Chord`]; beside `poll_output()`, `poll_view()`
+/// gives the routing view whenever it has changed.
 #[derive(Clone, Debug)]
 pub struct Ring {
     name: NodeName,
@@ -34,8 +34,8 @@ enum Local {
 }
 
 impl Ring {
-    /// `vnodes` virtual nodes of the node called `name`, not started; `core` and `tag` go into their
-    /// request ids.
+    /// `vnodes` virtual nodes of the node called `name`, not started; `core` and `tag` go into
+    /// their request ids.
     ///
     /// # Panics
     /// When the ring's parameters do not allow that many virtual nodes.
@@ -221,8 +221,8 @@ impl Ring {
             .all(|member| member.phase() == Phase::Left)
     }
 
-    /// Collects what the members want, delivers what they tell each other, and starts those that wait
-    /// for virtual node 0.
+    /// Collects what the members want, delivers what they tell each other, and starts those that
+    /// wait for virtual node 0.
     fn settle(&mut self, now: Now) {
         self.start_siblings(now);
         loop {
@@ -234,7 +234,7 @@ impl Ring {
             let Some(local) = self.local.pop_front() else {
                 return;
             };
-            self.deliver(local, now);
+            self.deliver(&local, now);
         }
     }
 
@@ -283,9 +283,9 @@ impl Ring {
         }
     }
 
-    fn deliver(&mut self, local: Local, now: Now) {
+    fn deliver(&mut self, local: &Local, now: Now) {
         let name = &self.name;
-        let verdict = match &local {
+        let verdict = match local {
             Local::Request(request, message) => {
                 let reply = ReplyTo {
                     core: 0,

@@ -1,8 +1,9 @@
 //! Lookups of one core: the machine's state, its inputs and outputs.
 //!
-//! A lookup is a *search* at its origin (`search`; step by step in `iterative`) and a chain of *hops*
-//! (`forward`): whoever takes one over acknowledges it, whoever forwards one waits for that, and goes
-//! round a hop that stays silent. What owns what is only ever said by an owner, out of its own view.
+//! A lookup is a *search* at its origin (`search`; step by step in `iterative`) and a chain of
+//! *hops* (`forward`): whoever takes one over acknowledges it, whoever forwards one waits for that,
+//! and goes round a hop that stays silent. What owns what is only ever said by an owner, out of its
+//! own view.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -32,8 +33,8 @@ pub struct RouterConfig {
     pub params: RingParams,
     /// The node the router belongs to.
     pub name: NodeName,
-    /// Ask a presumed owner that a successor list names directly, and not its predecessor first: one
-    /// hop less than the papers count, so reproductions of their tables switch it off.
+    /// Ask a presumed owner that a successor list names directly, and not its predecessor first:
+    /// one hop less than the papers count, so reproductions of their tables switch it off.
     pub direct: bool,
     /// Most arcs the arc cache keeps.
     pub arcs_max: usize,
@@ -109,8 +110,8 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router with an empty view. `ids` gives out the ids of its lookups and requests: their core and
-    /// tag bring answers, `Found` and `LookupFailed` back to it.
+    /// A router with an empty view. `ids` gives out the ids of its lookups and requests: their core
+    /// and tag bring answers, `Found` and `LookupFailed` back to it.
     ///
     /// # Panics
     /// When the ring's parameters allow no virtual node at all.
@@ -146,7 +147,8 @@ impl Router {
         self.view.owner_of(target).is_some()
     }
 
-    /// The owner of `target` as the arc cache knows it: it may have changed, and says so when asked.
+    /// The owner of `target` as the arc cache knows it: it may have changed, and says so when
+    /// asked.
     #[must_use]
     pub fn cached(&self, target: &Id) -> Option<&Peer> {
         self.arcs.find(target)
@@ -157,8 +159,9 @@ impl Router {
         self.arcs.forget(target);
     }
 
-    /// Looks up who owns `target`; ends in a [`RouterOutput::Done`] with `ticket`, possibly at once.
-    /// With `via` the lookup starts at that node, whatever the own view and the arc cache know.
+    /// Looks up who owns `target`; ends in a [`RouterOutput::Done`] with `ticket`, possibly at
+    /// once. With `via` the lookup starts at that node, whatever the own view and the arc cache
+    /// know.
     pub fn lookup(
         &mut self,
         ticket: u64,
@@ -187,7 +190,7 @@ impl Router {
         &mut self,
         from: &NodeName,
         found: Found,
-        now: Now,
+        _now: Now,
     ) -> Result<(), Misbehaviour> {
         super::misbehaviour::speaks_for(from, "Found", &found.owner)?;
         let Some(search) = self.searches.get(&found.lookup) else {
@@ -197,7 +200,7 @@ impl Router {
             return Err(Misbehaviour::WrongArc { from: from.clone() });
         }
         self.trust(from);
-        self.search_found(found, now.mono);
+        self.search_found(found);
         Ok(())
     }
 
@@ -225,7 +228,8 @@ impl Router {
         }
     }
 
-    /// `node` could not be dialled, or the link to it broke: everything that waits for it goes another way.
+    /// `node` could not be dialled, or the link to it broke: everything that waits for it goes
+    /// another way.
     pub fn handle_unreachable(&mut self, node: &NodeName, now: Now) {
         if !self.is_suspect(node, now.mono) {
             self.arcs.forget_node(node);

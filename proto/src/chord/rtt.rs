@@ -1,5 +1,6 @@
-//! Per-peer retransmission timeouts as in TCP: smoothed round trip + 4 × deviation (RFC 6298), doubled
-//! with every timeout until the next measurement. Bounded; the peer measured longest ago goes first.
+//! Per-peer retransmission timeouts as in TCP: smoothed round trip + 4 × deviation (RFC 6298),
+//! doubled with every timeout until the next measurement. Bounded; the peer measured longest ago
+//! goes first.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -62,7 +62,7 @@ impl Router {
         self.attempt(lookup, now);
     }
 
-    pub(super) fn search_found(&mut self, found: Found, now: Duration) {
+    pub(super) fn search_found(&mut self, found: Found) {
         let Some(search) = self.end_search(found.lookup) else {
             return;
         };
@@ -85,11 +85,10 @@ impl Router {
         self.drop_steps(found.lookup);
         let ticket = search.ticket;
         self.push(RouterOutput::Done { ticket, result });
-        let _ = now;
     }
 
-    /// An attempt failed. Through a given node there is one attempt; otherwise the ring is given the
-    /// time to repair itself, up to the deadline.
+    /// An attempt failed. Through a given node there is one attempt; otherwise the ring is given
+    /// the time to repair itself, up to the deadline.
     pub(super) fn search_failed(
         &mut self,
         lookup: RequestId,
@@ -147,7 +146,7 @@ impl Router {
         // A change of the view may have brought the position here since the last attempt.
         if let Some(own) = self.view.owner_of(&find.target) {
             let found = own_found(lookup, &own.me, own.predecessor.as_ref(), is_traced);
-            return self.search_found(found, now);
+            return self.search_found(found);
         }
         self.forward(find, Vec::new(), false, now);
     }

@@ -1,5 +1,5 @@
-//! Stabilisation in two steps (CHORD.md, "Operations"; Zave 2017, section 5): ask the head of the list
-//! for its own, adopt it whole, and look at the head's predecessor as a closer successor.
+//! Stabilisation in two steps (CHORD.md, "Operations"; Zave 2017, section 5): ask the head of the
+//! list for its own, adopt it whole, and look at the head's predecessor as a closer successor.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::member::Chord;
 pub(super) struct Stabilising {
     next: Duration,
     pause: Duration,
+    quiet: u8,
     round: Option<Round>,
     /// Candidates found dead lately, with the time until which they are not asked again: a head may
     /// name its dead predecessor until it has found out by itself.
@@ -34,6 +35,7 @@ impl Default for Stabilising {
         Self {
             next: Duration::MAX,
             pause: Duration::ZERO,
+            quiet: 0,
             round: None,
             graves: Vec::new(),
         }
@@ -59,6 +61,7 @@ impl Chord {
     pub(super) fn hasten_round(&mut self, now: Duration, pause: Duration) {
         self.stabilising.next = self.stabilising.next.min(now + pause);
         self.stabilising.pause = self.eager_pause();
+        self.stabilising.quiet = 0;
     }
 
     /// Rounds keep the quiet pace until something changes.
@@ -142,8 +145,8 @@ impl Chord {
         }
     }
 
-    /// A head has said who its predecessor is: a closer successor, this member, or somebody who does
-    /// not know of this member.
+    /// A head has said who its predecessor is: a closer successor, this member, or somebody who
+    /// does not know of this member.
     fn consider(&mut self, head: &Peer, predecessor: Option<&Peer>, now: Duration) {
         let closer = predecessor.filter(|p| p.id().is_between(&self.me.id(), &head.id()));
         if let Some(candidate) = closer
@@ -201,10 +204,14 @@ impl Chord {
         }
         let interval = self.config.stabilize_interval;
         if round.changed {
+            self.stabilising.quiet = 0;
             self.stabilising.pause = self.eager_pause();
             self.hasten_self_lookup(now);
         } else {
-            self.stabilising.pause = (self.stabilising.pause * 2).min(interval);
+            self.stabilising.quiet = self.stabilising.quiet.saturating_add(1);
+            if self.stabilising.quiet > QUIET_ROUNDS {
+                self.stabilising.pause = (self.stabilising.pause * 2).min(interval);
+            }
         }
         let pause = self.dice.around(self.stabilising.pause);
         self.stabilising.next = self.stabilising.next.min(now + pause);
@@ -216,3 +223,6 @@ impl Chord {
 }
 
 const GRAVES_MAX: usize = 16;
+
+/// Rounds without a change before the pace slows down: a change further on takes a few to arrive.
+const QUIET_ROUNDS: u8 = 4;

@@ -1,10 +1,11 @@
 //! The routing view: what every core routes by, published by core 0 as a whole.
 //!
 //! It decides two things, both by binary search: whether one of this node's own members owns a
-//! position, and where a lookup goes next. Fingers are hints for the second and never for the first.
+//! position, and where a lookup goes next. Fingers are hints for the second and never for the
+//! first.
 
 use crate::id::{Id, IdArc};
-use crate::peer::Peer;
+use crate::peer::{NodeName, Peer};
 
 use super::bounds::NEAR_GAPS;
 
@@ -95,7 +96,7 @@ pub struct StepRule {
     pub len_max: usize,
     /// Skip the predecessor of the position when a successor list names the presumed owner.
     pub direct: bool,
-    /// The lookup came from another node, which may have taken this one for the owner.
+    /// The lookup came from somebody who may have taken an own member for the owner.
     pub arrived: bool,
 }
 
@@ -139,8 +140,8 @@ impl RoutingView {
 
     /// Where a lookup for `target`, which no own member owns, goes next.
     ///
-    /// Normally to the closest preceding member (Stoica et al. 2003, Fig. 5); to the successor of the
-    /// closest preceding member when that is an own one; back over predecessors when the lookup
+    /// Normally to the closest preceding member (Stoica et al. 2003, Fig. 5); to the successor of
+    /// the closest preceding member when that is an own one; back over predecessors when the lookup
     /// arrived at a presumed owner behind whose back somebody joined. Going back only ever happens
     /// within a few gaps and each step is strictly nearer, so there is no loop.
     pub fn next_step(
@@ -181,6 +182,20 @@ impl RoutingView {
         } else {
             Step::Hop(preceding)
         }
+    }
+
+    /// Whether a lookup that `sender` handed over came past `target`: the sender is not between the
+    /// position and the own member behind it, so it took that member for the owner. Of a sender
+    /// nothing is known of, `first`, its first member, is looked at.
+    #[must_use]
+    pub fn came_past(&self, target: &Id, sender: &NodeName, first: Option<&Peer>) -> bool {
+        let Some(own) = self.own_ahead(target) else {
+            return false;
+        };
+        let reach = target.distance_to(&own.me.id());
+        let known = self.hops.iter().filter(|hop| hop.name() == sender);
+        let between = |peer: &Peer| target.distance_to(&peer.id()) < reach;
+        !known.chain(first).any(between)
     }
 
     /// Most hops a lookup may take: 2·log2 N + s, with N estimated from the neighbours.

@@ -1,4 +1,5 @@
-//! A blocking TCP connection whose operations share one deadline a request.
+//! A blocking TCP connection whose operations share one deadline a request. It knows nothing of
+//! what is said over it.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};

@@ -1,7 +1,8 @@
 //! The processes of a local ring: started together, watched, and stopped together.
 //!
-//! Each child is waited for by a thread of its own, which makes its end an event beside the signals;
-//! it is signalled through a pidfd, which never reaches another process that got the same number.
+//! Each child is waited for by a thread of its own, which makes its end an event beside the
+//! signals; it is signalled through a pidfd, which never reaches another process that got the same
+//! number.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -211,8 +212,8 @@ fn open_handle(child: &Child) -> io::Result<OwnedFd> {
     )?)
 }
 
-/// `chordite serve` for `node`, in a process group of its own so that Ctrl-C reaches only `dev`, and
-/// without the settings of our own environment, which would be the same for all nodes.
+/// `chordite serve` for `node`, in a process group of its own so that Ctrl-C reaches only `dev`,
+/// and without the settings of our own environment, which would be the same for all nodes.
 fn command(node: &PlannedNode) -> Result<Command, Failure> {
     let program = std::env::current_exe();
     let program = program.map_err(|error| {

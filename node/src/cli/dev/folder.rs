@@ -1,4 +1,5 @@
-//! The folder of a local ring: one that was named and stays, or a temporary one that goes.
+//! The folder of a local ring: one that was named and stays, or a temporary one that goes with the
+//! ring.
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -1,7 +1,7 @@
 //! The ports of a local ring: counted upwards from given ones, or free ones.
 //!
-//! Free ports are looked for below the kernel's range for outgoing connections: a port of that range
-//! could be taken by any connection while a killed node is about to start again on it.
+//! Free ports are looked for below the kernel's range for outgoing connections: a port of that
+//! range could be taken by any connection while a killed node is about to start again on it.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,5 +1,5 @@
-//! When a local ring is ready: every node says so, and every node crawls one and the same ideal ring
-//! of all members.
+//! When a local ring is ready: every node says so, and every node crawls one and the same ideal
+//! ring of all members.
 
 use std::time::{Duration, Instant};
 

@@ -21,14 +21,16 @@ pub(crate) struct Verdict {
     members: usize,
     /// What breaks the invariant.
     violations: Vec<String>,
+    /// Who does not answer: nobody can vouch for their pointers.
+    silent: Vec<String>,
     /// What keeps the ring from being ideal.
     flaws: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether the invariant holds.
+    /// Whether the invariant holds, as far as everybody in the ring was heard.
     pub(crate) fn is_clean(&self) -> bool {
-        self.violations.is_empty()
+        self.violations.is_empty() && self.silent.is_empty()
     }
 
     /// Whether everybody's neighbours are the true ones.
@@ -40,6 +42,7 @@ impl Verdict {
     pub(crate) fn first_flaw(&self) -> Option<&str> {
         self.violations
             .iter()
+            .chain(&self.silent)
             .chain(&self.flaws)
             .next()
             .map(String::as_str)
@@ -52,13 +55,16 @@ impl fmt::Display for Verdict {
         for violation in &self.violations {
             writeln!(f, "violation: {violation}")?;
         }
+        for member in &self.silent {
+            writeln!(f, "silent: {member}")?;
+        }
         for flaw in &self.flaws {
             writeln!(f, "not ideal: {flaw}")?;
         }
-        let clean = if self.is_clean() {
-            "holds"
-        } else {
-            "is violated"
+        let invariant = match (self.violations.is_empty(), self.silent.is_empty()) {
+            (true, true) => "holds",
+            (true, false) => "cannot be confirmed",
+            (false, _) => "is violated",
         };
         let ideal = if self.is_ideal() {
             "ideal"
@@ -67,7 +73,7 @@ impl fmt::Display for Verdict {
         };
         writeln!(
             f,
-            "{} members, the invariant {clean}, the ring is {ideal}",
+            "{} members, the invariant {invariant}, the ring is {ideal}",
             self.members
         )
     }
@@ -79,16 +85,22 @@ pub(crate) fn check(members: &[RingMember], successors: usize) -> Result<Verdict
     let states: Result<Vec<MemberState>, Failure> = members.iter().map(state).collect();
     let states = states?;
     let violations = invariant::check(&states, successors);
-    let (inside, outside): (Vec<_>, Vec<_>) = members.iter().partition(|member| is_inside(member));
-    let missing =
-        |member: &&RingMember| format!("{}/{} is {}", member.node, member.vnode, member.phase);
-    let mut flaws: Vec<String> = outside.iter().map(missing).collect();
+    let (mut silent, mut flaws) = (Vec::new(), Vec::new());
+    for member in members.iter().filter(|member| !is_inside(member)) {
+        let name = format!("{}/{}", member.node, member.vnode);
+        match member.phase.as_str() {
+            UNREACHABLE => silent.push(name),
+            phase => flaws.push(format!("{name} is {phase}")),
+        }
+    }
+    let inside: Vec<&RingMember> = members.iter().filter(|member| is_inside(member)).collect();
     for rank in 0..inside.len() {
         flaws.extend(flaw(&inside, rank, successors));
     }
     Ok(Verdict {
         members: inside.len(),
         violations: violations.iter().map(ToString::to_string).collect(),
+        silent,
         flaws,
     })
 }
@@ -168,6 +180,9 @@ fn name_of(member: &RingMember) -> MemberName {
         vnode: member.vnode,
     }
 }
+
+/// What a crawl calls a member that is named by others and does not answer.
+const UNREACHABLE: &str = "unreachable";
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -249,6 +264,25 @@ pub(super) mod tests {
                 "{flaws:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_silent_member_leaves_the_ring_unjudged() {
+        let mut ring = [
+            member(1, 3, &[2, 3]),
+            member(2, 1, &[3, 1]),
+            member(3, 2, &[1, 2]),
+        ];
+        ring[2].phase = UNREACHABLE.into();
+        let found = verdict(&ring, 16);
+        assert!(!found.is_clean());
+        assert_eq!(found.first_flaw(), Some("n3:1/0"));
+        assert!(
+            found
+                .to_string()
+                .contains("the invariant cannot be confirmed"),
+            "{found}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The table of all keys.
+//! The table of all keys. The order is that of the reference; defaults are texts, so that they go
+//! through the same parsing and checks as what an operator writes.
 
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ pub const KEYS: &[Key] = &[
         Kind::Name {
             set: |c, v| c.advertise = v,
         },
-        "The node's name: where others reach it and what its certificate says; blank is p2p_address",
+        "The node's name: where others reach it, and in its certificate; blank is p2p_address",
     ),
     dht(
         "bootstrapper",

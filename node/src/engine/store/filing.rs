@@ -72,8 +72,8 @@ impl Store {
         new
     }
 
-    /// Sees that a record of `value_len` bytes fits the memory cap; `hash` is given when it is new to
-    /// the index, `returned` is what will be given back afterwards.
+    /// Sees that a record of `value_len` bytes fits the memory cap; `hash` is given when it is new
+    /// to the index, `returned` is what will be given back afterwards.
     fn reserve(
         &mut self,
         value_len: usize,

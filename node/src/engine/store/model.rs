@@ -1,5 +1,5 @@
-//! The store against a model: a `BTreeMap` that does what the store should, under random operations,
-//! with the store's three parts compared with each other after every one.
+//! The store against a model: a `BTreeMap` that does what the store should, under random
+//! operations, with the store's three parts compared with each other after every one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
