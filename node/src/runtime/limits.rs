@@ -23,7 +23,8 @@ pub(crate) const API_OUTPUT_BYTES_PAUSE: usize = 64 * 1024;
 /// Requests of one API connection that may be under way elsewhere.
 pub(crate) const API_IN_FLIGHT_MAX: usize = 256;
 
-/// Bytes of values in those requests, and of answers that wait for an earlier one.
+/// Bytes of values in those requests, of answers that wait for an earlier one, and of answers that
+/// are expected by the size of the last ones.
 pub(crate) const API_IN_FLIGHT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Requests that one core may have under way, whoever asked.
@@ -60,6 +61,9 @@ pub(crate) const LINK_OUTPUT_BYTES_PAUSE: usize = 1024 * 1024;
 
 /// Bytes waiting on a link at which its peer counts as stuck and the link is closed.
 pub(crate) const LINK_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Frames of a link handed to the core before what they brought about is carried out.
+pub(crate) const LINK_FRAMES_PER_BATCH: usize = 64;
 
 /// Frames sealed and sent at once: a link's byte budget for one turn.
 pub(crate) const LINK_CHUNK_BYTES: usize = 128 * 1024;
