@@ -77,14 +77,7 @@ fn built() -> &'static Path {
             .arg("--target-dir")
             .arg(target_dir())
             .stdin(Stdio::null());
-        // What the outer cargo says of this package would make the inner one build anew whatever
-        // looks at it in a build script, such as ring and all that depends on it.
-        for (name, _) in env::vars_os() {
-            let said = name.to_string_lossy().starts_with("CARGO_");
-            if said && !KEPT.iter().any(|kept| name == *kept) {
-                build.env_remove(name);
-            }
-        }
+        forget_cargo(&mut build);
         let built = build.output().expect("cargo can be started");
         let errors = String::from_utf8_lossy(&built.stderr);
         assert!(
@@ -93,6 +86,17 @@ fn built() -> &'static Path {
         );
         folder
     })
+}
+
+/// Takes from `command` what the outer cargo says of this package: a cargo inside would build anew
+/// whatever looks at it in a build script, such as ring and all that depends on it.
+pub(crate) fn forget_cargo(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let said = name.to_string_lossy().starts_with("CARGO_");
+        if said && !KEPT.iter().any(|kept| name == *kept) {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// Variables that are the user's own and not about a package.
