@@ -55,7 +55,7 @@ impl Crawl {
             return None;
         }
         let (_, member) = self.waiting.pop_first()?;
-        let request = self.ids.next();
+        let request = self.ids.issue();
         let question = Question {
             member: member.clone(),
             until: now.mono + PATIENCE,
