@@ -2,8 +2,8 @@
 //!
 //! Extendible hashing (Fagin et al. 1979): the topmost bits of the hash choose a segment through a
 //! directory, and a segment that fills is split in two, so that no insertion ever moves more than
-//! one segment's entries. Segments given back are listed in their own places, so that removing never
-//! allocates. The order of the hashes is what a scan walks by: it is stable under any
+//! one segment's entries. Segments given back are listed in their own places, so that removing
+//! never allocates. The order of the hashes is what a scan walks by: it is stable under any
 //! mutation.
 //!
 //! Keys are not here. Whoever asks compares them, and tells the hash of a handle when a segment is
