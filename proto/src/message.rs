@@ -63,7 +63,7 @@ impl RequestIds {
     }
 
     /// The next id.
-    pub fn next(&mut self) -> RequestId {
+    pub fn issue(&mut self) -> RequestId {
         self.sequence = self.sequence.wrapping_add(1);
         RequestId(self.prefix | u64::from(self.sequence))
     }

@@ -106,16 +106,16 @@ impl Core {
             Task::Shard(_) | Task::Handed => LookupMode::Cached,
         };
         operation.stage = Stage::Lookup;
-        if matches!(operation.task, Task::Shard(_)) {
-            if let Some(owner) = self.router.cached(&target) {
-                let name = owner.name().clone();
-                operation.route = Route {
-                    rpcs: 1,
-                    cached: true,
-                    ..operation.route
-                };
-                return self.ask_owner(number, &name, now);
-            }
+        if matches!(operation.task, Task::Shard(_))
+            && let Some(owner) = self.router.cached(&target)
+        {
+            let name = owner.name().clone();
+            operation.route = Route {
+                rpcs: 1,
+                cached: true,
+                ..operation.route
+            };
+            return self.ask_owner(number, &name, now);
         }
         self.router.lookup(
             number.0 | OPERATION_TICKET,

@@ -222,7 +222,7 @@ impl Router {
     }
 
     fn send_step(&mut self, lookup: RequestId, to: Peer, ask: NextHop, now: Duration) {
-        let request = self.ids.next();
+        let request = self.ids.issue();
         let due = now + self.rtt.timeout(to.name());
         self.timers.insert((due, request));
         self.push(RouterOutput::Ask {

@@ -56,7 +56,7 @@ impl Search {
 
 impl Router {
     pub(super) fn begin_search(&mut self, search: Search, now: Duration) {
-        let lookup = self.ids.next();
+        let lookup = self.ids.issue();
         self.searches.insert(lookup, search);
         self.set_search_timer(lookup, now + FIRST_PATIENCE);
         self.attempt(lookup, now);

@@ -439,6 +439,8 @@ fn any_ring_message() -> impl Strategy<Value = Message<'static>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
     #[test]
     fn ring_messages_survive_the_way(message in any_ring_message()) {
         let frame = encoded(&message);
