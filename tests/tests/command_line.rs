@@ -1,4 +1,5 @@
-//! The commands of `chordite` against a live ring, as an operator types them.
+//! The commands of `chordite` against a live ring, as an operator types them: what they print and
+//! how they exit.
 
 use std::fs::{self, File};
 use std::path::Path;
