@@ -1,4 +1,5 @@
 //! What the admin thread asks of the cores, and how a core answers: the only way between the two.
+//! Reports are copies of plain counters, so that no core shares memory with the admin thread.
 
 use std::rc::Rc;
 

@@ -1,4 +1,5 @@
 //! The shell's bounds: bytes, counts and deadlines of connections and links, in one place.
+//! Bounds of the protocol are in `proto::limits`; relations to them are checked here.
 
 use std::time::Duration;
 

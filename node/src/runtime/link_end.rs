@@ -1,4 +1,5 @@
 //! Why a link ended and by whose fault, and the one line about it.
+//! Ends no link itself; repeated lines about the same peer are left out and counted.
 
 use std::fmt;
 
