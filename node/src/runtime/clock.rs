@@ -1,5 +1,5 @@
 //! The clocks of a core: read at most once a turn of its event loop, whatever the turn handles.
-//! Between readings, 50 ms apart, the wall clock is derived from the monotonic one.
+//! The engine behind it never asks what time it is.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

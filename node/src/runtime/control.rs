@@ -1,5 +1,5 @@
 //! What the admin thread asks of the cores, and how a core answers: the only way between the two.
-//! Reports are copies of plain counters, so that no core shares memory with the admin thread.
+//! Calls travel over a bounded channel for each core; answers over one made for the call.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
 //! The shell's bounds: bytes, counts and deadlines of connections and links, in one place.
-//! Bounds of the protocol are in `proto::limits`; relations to them are checked here.
+//! Relations between them are checked when this file is compiled.
 
 use std::time::Duration;
 
@@ -70,12 +70,13 @@ pub(crate) const LINK_FRAMES_PER_BATCH: usize = 64;
 pub(crate) const LINK_CHUNK_BYTES: usize = 128 * 1024;
 
 /// Unacknowledged data for this long ends a connection between nodes.
-pub(crate) const LINK_USER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const LINK_USER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Silence after which TCP asks whether the other side is alive, and how often it asks.
-pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-/// See [`KEEPALIVE_IDLE`].
-pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Silence of a peer after which TCP asks whether it is alive, and how often it asks.
+pub(crate) const LINK_KEEPALIVE: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(2)];
+
+/// The same for clients, of which there may be many thousands that rest.
+pub(crate) const API_KEEPALIVE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(10)];
 
 /// Connections taken from a listener before other work has its turn.
 pub(crate) const ACCEPTS_PER_TURN: usize = 64;

@@ -1,5 +1,5 @@
-//! Why a link ended and by whose fault, and the one line about it.
-//! Ends no link itself; repeated lines about the same peer are left out and counted.
+//! Why a link ended and by whose fault, and the one line about it. What a peer has done wrong is
+//! found in `proto::link` and in the engine; here it is only told.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Operators' requests under way on a core: which answer goes to whom on the admin thread.
-//! An operator who has given up waiting is forgotten when the next one comes.
+//! Operators' requests under way on a core: which answer goes to whom on the admin thread. Whoever
+//! has given up waiting is forgotten with the next request.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
