@@ -1,5 +1,5 @@
-//! What an operator can get wrong: each mistake ends `chordite serve` with one clear line that names
-//! file and line, and with the exit code of DESIGN.md. Nothing starts half.
+//! What an operator can get wrong: each mistake ends `chordite serve` with one clear line that
+//! names file and line, and with the exit code of DESIGN.md. Nothing starts half.
 
 use std::fs;
 use std::net::TcpListener;

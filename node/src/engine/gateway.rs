@@ -281,7 +281,10 @@ impl Core {
 
     /// A peer cannot be reached: whatever waits for its answer looks for the owner again.
     pub(super) fn owner_unreachable(&mut self, name: &NodeName, now: Now) {
-        let waits = |operation: &Operation| matches!(&operation.stage, Stage::Owner { name: owner, .. } if owner == name);
+        let waits = |operation: &Operation| match &operation.stage {
+            Stage::Owner { name: owner, .. } => owner == name,
+            _ => false,
+        };
         for number in self.operations.select(waits) {
             self.missed(number, now);
         }
