@@ -1,4 +1,5 @@
 //! Iterative lookups: every step asked from the origin, for traces and audits.
+//! Owns the steps; when an attempt starts and when it is given up is decided in `search`.
 
 use std::time::Duration;
 

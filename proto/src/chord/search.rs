@@ -1,4 +1,5 @@
 //! Lookups at their origin: started, tried again after silence or failure, and ended in time.
+//! Hops on the way belong to the router; a lookup through a given node gets one attempt.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Golden bytes, round trips and hostile bytes for every message.
+//! The golden bytes are those of `golden.txt`; hostile ones are cut or changed from good ones.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
 //! Golden bytes and the rows of the behaviour table of DHT_API.md that the codec decides.
+//! No socket and no node: bytes go into the parser and come out of the encoders.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
 //! Links that must not be: what each side reads for every reason.
+//! Bytes are carried by hand in chunks of many sizes, and no message may get through.
 
 use proptest::prelude::ProptestConfig;
 use rustls::{ClientConfig, ServerConfig};
