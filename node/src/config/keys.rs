@@ -1,5 +1,5 @@
 //! Keys: what there is to know of one, and what follows from it. Parsing, validation, error texts
-//! and the reference (`--help-config`, the man page) all read the table in [`table`]; nothing about
+//! and the reference (`--help-config`, the man page) all read the table in `table`; nothing about
 //! a key is written anywhere else.
 
 mod table;
