@@ -10,7 +10,7 @@ mod gateway;
 mod inbound;
 mod index;
 pub mod mail;
-mod operation;
+pub mod operation;
 mod outbox;
 pub mod output;
 mod prefetch;

@@ -18,7 +18,7 @@ use super::counters::Counters;
 use super::crawl::Crawl;
 use super::gateway::SWEEP_INTERVAL;
 use super::mail::Mail;
-use super::operation::{Operation, Operations, Origin};
+use super::operation::{OPERATIONS_MAX, Operation, Operations, Origin};
 use super::outbox::Outbox;
 use super::output::{Output, SharedView};
 use super::request::{ClientRequest, Ticket};
@@ -48,6 +48,8 @@ pub struct CoreConfig {
     pub request_deadline: Duration,
     /// Most operations under way; more are refused as overloaded.
     pub operations_max: usize,
+    /// Most bytes of values that operations under way may hold; more are refused as overloaded.
+    pub operations_bytes_max: usize,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -86,6 +88,10 @@ impl Core {
     /// A core at rest; core 0 holds the ring.
     #[must_use]
     pub fn new(config: CoreConfig) -> Self {
+        assert!(
+            config.operations_max <= OPERATIONS_MAX,
+            "a number names 2^16 operations at most"
+        );
         let core = config.core;
         let ring = (core == 0).then(|| {
             let name = &config.name;

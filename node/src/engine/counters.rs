@@ -1,6 +1,8 @@
 //! What a core counts, as plain numbers of its own; the admin front sums them over all cores.
 //! Nothing is reset and nothing is shared: a report takes a copy.
 
+use proto::message::Message;
+
 /// Counts since the core started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
@@ -10,7 +12,7 @@ pub struct Counters {
     pub owner_requests: u64,
     /// Requests handed to the shard of another core of this node.
     pub mailbox_hops: u64,
-    /// Clients' requests that ended without success.
+    /// Requests of clients and gateways that ended without success.
     pub failed_requests: u64,
     /// Owners that turned out to own the key no more.
     pub disowned: u64,
@@ -24,4 +26,13 @@ pub struct Counters {
     pub stray_answers: u64,
     /// Links closed because the peer broke the rules.
     pub misbehaviours: u64,
+}
+
+impl Counters {
+    /// Takes note of an answer that says "failed", to a client or a gateway.
+    pub(super) fn count_failure(&mut self, message: &Message<'_>) {
+        if matches!(message, Message::Failed(_)) {
+            self.failed_requests += 1;
+        }
+    }
 }

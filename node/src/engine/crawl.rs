@@ -21,6 +21,7 @@ pub(super) struct Crawl {
     waiting: BTreeMap<Id, Peer>,
     asked: BTreeMap<RequestId, Question>,
     found: BTreeMap<Id, RingMember>,
+    deadline: Duration,
 }
 
 /// A member that was asked for its neighbours.
@@ -32,13 +33,16 @@ pub(super) struct Question {
 
 impl Crawl {
     /// A crawl that starts from this node's own `members` and whom they name.
-    pub(super) fn new(ids: RequestIds, members: Vec<(RingMember, Neighbours)>) -> Self {
+    /// Ends at the latest after [`CRAWL_DEADLINE`], with what it has found by then.
+    pub(super) fn new(ids: RequestIds, members: Vec<(RingMember, Neighbours)>, now: Now) -> Self {
+        let deadline = now.mono + CRAWL_DEADLINE;
         let (waiting, asked, found) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut crawl = Self {
             ids,
             waiting,
             asked,
             found,
+            deadline,
         };
         for (member, neighbours) in &members {
             crawl.found.insert(neighbours.member.id(), member.clone());
@@ -96,14 +100,19 @@ impl Crawl {
         self.end_where(|question| question.member.name() == name);
     }
 
-    /// Gives up on members that were silent for too long.
+    /// Gives up on members that were silent for too long, and on everybody at the deadline.
     pub(super) fn handle_timeout(&mut self, now: Now) {
+        if self.deadline <= now.mono {
+            self.waiting.clear();
+            return self.end_where(|_| true);
+        }
         self.end_where(|question| question.until <= now.mono);
     }
 
     /// When the next member is given up.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
-        self.asked.values().map(|question| question.until).min()
+        let silent = self.asked.values().map(|question| question.until).min();
+        silent.map(|until| until.min(self.deadline))
     }
 
     /// Whether everybody named has answered or was given up.
@@ -180,6 +189,8 @@ fn bare(phase: &str, member: &Peer) -> RingMember {
 const QUESTIONS_MAX: usize = 32;
 /// Members a crawl lists at the most.
 const MEMBERS_MAX: usize = 100_000;
+/// How long a crawl may take in all: a node could name members without end that do not exist.
+const CRAWL_DEADLINE: Duration = Duration::from_secs(8);
 /// How long a member may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -216,7 +227,8 @@ mod tests {
 
     fn crawl(ring: &[Peer]) -> Crawl {
         let own = neighbours(ring, 0);
-        Crawl::new(RequestIds::new(0, 4, 0), vec![(named("member", &own), own)])
+        let members = vec![(named("member", &own), own)];
+        Crawl::new(RequestIds::new(0, 4, 0), members, Now::at_ms(0))
     }
 
     #[test]

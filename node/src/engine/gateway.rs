@@ -64,14 +64,15 @@ impl Core {
         let shard = shard_of(&key, self.config.cores).0;
         if shard == self.config.core {
             let message = self.shard.serve(request, now);
+            self.counters.count_failure(&message);
             return respond(&mut self.outbox, origin, &message);
         }
-        let Some(op) = ShardOp::of(request) else {
-            return;
-        };
         let mut operation = self.operation(origin, Task::Handed, Id::ZERO, now);
         operation.write = request.is_write();
-        if let Some(number) = self.admit(operation) {
+        operation.held_bytes = request.value_bytes();
+        if let Some(number) = self.admit(operation)
+            && let Some(op) = ShardOp::of(request)
+        {
             self.counters.mailbox_hops += 1;
             let mail = Mail::Shard {
                 from: self.config.core,
@@ -340,12 +341,11 @@ impl Core {
             return;
         };
         let sent = operation.asked > 0 || matches!(operation.task, Task::Handed);
-        let code = code.unwrap_or(if sent && operation.write {
+        let code = if sent && operation.write {
             FailureCode::Unknown
         } else {
-            FailureCode::NoRoute
-        });
-        self.counters.failed_requests += 1;
+            code.unwrap_or(FailureCode::NoRoute)
+        };
         self.finish(number, &Message::Failed(failure(code)));
     }
 
@@ -356,6 +356,7 @@ impl Core {
     }
 
     pub(super) fn respond(&mut self, origin: Origin, message: &Message<'_>) {
+        self.counters.count_failure(message);
         respond(&mut self.outbox, origin, message);
     }
 
@@ -378,8 +379,13 @@ impl Core {
 
     fn operation(&self, origin: Origin, task: Task, position: Id, now: Now) -> Operation {
         let write = matches!(task, Task::Shard(ShardOp::Put { .. } | ShardOp::Delete(_)));
+        let held_bytes = match &task {
+            Task::Shard(op) => op.request().value_bytes(),
+            Task::Lookup(_) | Task::Handed => 0,
+        };
         Operation {
             origin,
+            held_bytes,
             stage: if matches!(task, Task::Handed) {
                 Stage::Shard
             } else {
@@ -396,9 +402,12 @@ impl Core {
         }
     }
 
-    /// Takes an operation in, or refuses it when too many are under way.
+    /// Takes an operation in, or refuses it when too many, or too large ones, are under way.
     fn admit(&mut self, operation: Operation) -> Option<RequestId> {
-        if self.operations.len() >= self.config.operations_max {
+        let bytes = self.operations.held_bytes() + operation.held_bytes;
+        if self.operations.len() >= self.config.operations_max
+            || bytes > self.config.operations_bytes_max
+        {
             let failed = failure(FailureCode::Overloaded);
             self.respond(operation.origin, &Message::Failed(failed));
             return None;

@@ -54,6 +54,8 @@ pub(super) struct Operation {
     /// Whether it changes anything: then a lost answer leaves its outcome unknown.
     pub(super) write: bool,
     pub(super) position: Id,
+    /// Bytes of the value it holds, here or in the mail to another core.
+    pub(super) held_bytes: usize,
     pub(super) stage: Stage,
     pub(super) started: Duration,
     pub(super) deadline: Duration,
@@ -70,12 +72,13 @@ pub(super) struct Operations {
     core: u8,
     tag: u8,
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    free: Vec<u16>,
+    held_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
-    generation: u16,
+    generation: u32,
     operation: Option<Operation>,
 }
 
@@ -87,6 +90,7 @@ impl Operations {
             tag,
             slots: Vec::new(),
             free: Vec::new(),
+            held_bytes: 0,
         }
     }
 
@@ -95,16 +99,22 @@ impl Operations {
         self.slots.len() - self.free.len()
     }
 
-    /// Begins an operation and gives its number.
+    /// Bytes of values that operations hold until they end.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Begins an operation and gives its number; the caller keeps within [`OPERATIONS_MAX`].
     pub(super) fn insert(&mut self, operation: Operation) -> RequestId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
                 operation: None,
             });
-            u32::try_from(self.slots.len() - 1).expect("operations are bounded far below 2^32")
+            u16::try_from(self.slots.len() - 1).expect("operations are bounded by 2^16")
         });
-        let slot = &mut self.slots[index as usize];
+        self.held_bytes += operation.held_bytes;
+        let slot = &mut self.slots[usize::from(index)];
         slot.operation = Some(operation);
         let generation = slot.generation;
         self.number(index, generation)
@@ -113,7 +123,7 @@ impl Operations {
     /// The operation called `number`, unless it has ended.
     pub(super) fn get_mut(&mut self, number: RequestId) -> Option<&mut Operation> {
         let slot = self.slots.get_mut(slot_index(number))?;
-        if slot.generation == number.instance() {
+        if slot.generation == number.sequence() {
             slot.operation.as_mut()
         } else {
             None
@@ -123,33 +133,40 @@ impl Operations {
     /// Ends the operation called `number`.
     pub(super) fn remove(&mut self, number: RequestId) -> Option<Operation> {
         let slot = self.slots.get_mut(slot_index(number))?;
-        if slot.generation != number.instance() {
+        if slot.generation != number.sequence() {
             return None;
         }
         let operation = slot.operation.take()?;
         slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(number.sequence());
+        self.held_bytes -= operation.held_bytes;
+        self.free.push(number.instance());
         Some(operation)
     }
 
     /// The numbers of all operations that `wanted` holds for, in slot order.
     pub(super) fn select(&self, wanted: impl Fn(&Operation) -> bool) -> Vec<RequestId> {
-        let numbered = self.slots.iter().zip(0u32..);
+        let numbered = self.slots.iter().zip(0u16..=u16::MAX);
         numbered
             .filter(|(slot, _)| slot.operation.as_ref().is_some_and(&wanted))
             .map(|(slot, index)| self.number(index, slot.generation))
             .collect()
     }
 
-    fn number(&self, index: u32, generation: u16) -> RequestId {
+    /// The slot stands where ids of other parts have their instance, the generation where they have
+    /// their sequence: a number comes again only after 2^32 operations in its slot, so that a late
+    /// answer meets nobody.
+    fn number(&self, index: u16, generation: u32) -> RequestId {
         let high = u64::from(self.core) << 56 | u64::from(self.tag) << 48;
-        RequestId(high | u64::from(generation) << 32 | u64::from(index))
+        RequestId(high | u64::from(index) << 32 | u64::from(generation))
     }
 }
 
-const fn slot_index(number: RequestId) -> usize {
-    number.sequence() as usize
+fn slot_index(number: RequestId) -> usize {
+    usize::from(number.instance())
 }
+
+/// Most operations under way on a core: what 16 bits of a number can tell apart.
+pub const OPERATIONS_MAX: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {
@@ -161,12 +178,26 @@ mod tests {
             task: Task::Handed,
             write: false,
             position: Id::ZERO,
+            held_bytes: 10,
             stage: Stage::Shard,
             started: Duration::ZERO,
             deadline: Duration::ZERO,
             route: Route::default(),
             asked: 0,
             failures: 0,
+        }
+    }
+
+    /// Regression: with 16 bits of generation a late answer could reach another request.
+    #[test]
+    fn numbers_of_one_slot_come_again_only_after_two_to_the_32() {
+        let mut operations = Operations::new(0, 3);
+        let first = operations.insert(operation());
+        operations.remove(first);
+        for _ in 0..70_000 {
+            let next = operations.insert(operation());
+            assert_ne!(first, next);
+            operations.remove(next);
         }
     }
 
@@ -177,9 +208,9 @@ mod tests {
         assert_eq!((first.core(), first.tag()), (3, 9));
         assert!(operations.remove(first).is_some());
         let second = operations.insert(operation());
-        assert_eq!(first.sequence(), second.sequence());
+        assert_eq!(first.instance(), second.instance());
         assert!(operations.get_mut(first).is_none() && operations.remove(first).is_none());
         assert!(operations.get_mut(second).is_some());
-        assert_eq!(operations.len(), 1);
+        assert_eq!((operations.len(), operations.held_bytes()), (1, 10));
     }
 }

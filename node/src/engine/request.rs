@@ -103,6 +103,15 @@ impl<'a> ClientRequest<'a> {
         }
     }
 
+    /// Bytes of the value it carries.
+    #[must_use]
+    pub const fn value_bytes(&self) -> usize {
+        match self {
+            Self::Put { value, .. } => value.len(),
+            Self::Get { .. } | Self::Delete { .. } | Self::Lookup { .. } => 0,
+        }
+    }
+
     /// Whether it changes anything.
     #[must_use]
     pub const fn is_write(&self) -> bool {

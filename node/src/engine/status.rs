@@ -27,7 +27,7 @@ impl Core {
                 self.crawl_tickets.push(ticket);
                 if self.crawl.is_none() {
                     let members = self.own_members();
-                    self.crawl = Some(Crawl::new(self.crawl_ids.clone(), members));
+                    self.crawl = Some(Crawl::new(self.crawl_ids.clone(), members, now));
                 }
             }
             AdminRequest::Leave => {

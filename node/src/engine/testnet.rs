@@ -313,6 +313,7 @@ fn config(node: usize, core: u8, cores: u8, bootstrap: &[NodeName]) -> CoreConfi
         },
         request_deadline: Duration::from_secs(5),
         operations_max: 1_000,
+        operations_bytes_max: 1 << 20,
         seed: node as u64,
     }
 }

@@ -28,8 +28,8 @@ pub(crate) const API_IN_FLIGHT_MAX: usize = 256;
 /// are expected by the size of the last ones.
 pub(crate) const API_IN_FLIGHT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Requests that one core may have under way, whoever asked.
-pub(crate) const OPERATIONS_MAX: usize = 64 * 1024;
+/// Bytes of values that the requests under way of one core may hold, whoever asked.
+pub(crate) const OPERATIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// API connections of one core.
 pub(crate) const API_CONNECTIONS_MAX: usize = 16 * 1024;

@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use proto::link::{Link, LinkError};
 use proto::message::Role;
@@ -12,7 +13,9 @@ use proto::peer::NodeName;
 
 use super::api::bump;
 use super::deadlines::Watchdog;
-use super::limits::{LINGER_DEADLINE, LINK_FRAMES_PER_BATCH, LINK_OUTPUT_BYTES_PAUSE};
+use super::limits::{
+    LINGER_DEADLINE, LINK_FRAMES_PER_BATCH, LINK_OUTPUT_BYTES_PAUSE, LINK_USER_TIMEOUT,
+};
 use super::link_end::{LinkEnd, report};
 use super::notify::Notify;
 use super::receive_buffer::ReceiveBuffer;
@@ -31,6 +34,8 @@ pub(crate) struct PeerLink {
     is_paused: Cell<bool>,
     watchdog: RefCell<Option<Rc<Watchdog>>>,
     ending: RefCell<Option<LinkEnd>>,
+    /// When the last send went through, or the first of those queued came, in monotonic time.
+    progress: Cell<Duration>,
 }
 
 /// Who has dialled.
@@ -59,6 +64,7 @@ impl PeerLink {
             is_paused: Cell::new(false),
             watchdog: RefCell::default(),
             ending: RefCell::default(),
+            progress: Cell::default(),
         }
     }
 
@@ -67,11 +73,15 @@ impl PeerLink {
         self.peer.get().is_some()
     }
 
-    /// Queues whole frames. Beyond `limit` a link that is up counts as stuck and ends; on one that
-    /// is not, the frames are lost.
-    pub(crate) fn send(&self, frames: Vec<u8>, limit: usize) {
+    /// Queues whole frames. Beyond `limit` a link that is up has to make progress: one on which no
+    /// send went through lately counts as stuck and ends. On one that is not up the frames are lost.
+    pub(crate) fn send(&self, frames: Vec<u8>, limit: usize, now: Duration) {
         let mut queue = self.queue.borrow_mut();
-        if queue.bytes() + frames.len() <= limit {
+        if queue.bytes() == 0 {
+            self.progress.set(now);
+        }
+        let moves = self.is_up() && now.saturating_sub(self.progress.get()) <= LINK_USER_TIMEOUT;
+        if moves || queue.bytes() + frames.len() <= limit {
             queue.push(frames);
             return self.writer.notify();
         }
@@ -274,6 +284,11 @@ async fn read_frames(
             return LinkEnd::Closed;
         }
         let outcome = link.receive(buffer.unread());
+        if let Err(error) = &outcome {
+            // Known at once, so that a flooded link does not wait for a peer that is not served.
+            link.set_end(LinkEnd::Failed(error.clone()));
+            link.writer.notify();
+        }
         buffer.consume(buffer.unread().len());
         // Small questions may have large answers: what they were is looked at in between.
         while link.hand_over(shell) {
@@ -313,6 +328,7 @@ async fn write_frames(
             link.cut();
             break;
         }
+        link.progress.set(shell.now().mono);
     }
     finish(&shell, &link);
     written.notify();

@@ -85,7 +85,7 @@ impl Links {
                 } else {
                     LINK_DIALLING_BYTES_MAX
                 };
-                return link.send(frames, limit);
+                return link.send(frames, limit, now);
             }
             Some(Dialled::Down { until, .. }) if now < *until => {
                 return self.unreachable.borrow_mut().push(to);
@@ -107,7 +107,7 @@ impl Links {
             }
         };
         let link = Rc::new(PeerLink::new(Side::Dialled(to.clone()), machine));
-        link.send(frames, LINK_DIALLING_BYTES_MAX);
+        link.send(frames, LINK_DIALLING_BYTES_MAX, now);
         super::api::bump(&self.counts.dialled, 1);
         dialled.insert(to.clone(), Dialled::Link(Rc::clone(&link)));
         shell.spawn(dial::live(Rc::clone(shell), to, link, pause));
@@ -132,9 +132,9 @@ impl Links {
     }
 
     /// Sends frames on an accepted link, if it still is there.
-    pub(crate) fn reply(&self, number: u64, frames: Vec<u8>) {
+    pub(crate) fn reply(&self, number: u64, frames: Vec<u8>, now: Duration) {
         if let Some(link) = self.accepted.borrow().get(number) {
-            link.send(frames, LINK_OUTPUT_BYTES_MAX);
+            link.send(frames, LINK_OUTPUT_BYTES_MAX, now);
         }
     }
 
@@ -185,6 +185,11 @@ impl Links {
     /// An accepted link has ended.
     pub(crate) fn remove_accepted(&self, number: u64) {
         self.accepted.borrow_mut().remove(number);
+    }
+
+    /// Whether a send has found a peer unreachable since `take_unreachable`.
+    pub(crate) fn has_unreachable(&self) -> bool {
+        !self.unreachable.borrow().is_empty()
     }
 
     /// Peers that a send found unreachable since the last call.

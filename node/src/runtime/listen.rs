@@ -55,6 +55,9 @@ pub(crate) async fn accept(
             First::Left(ready) => ready?,
             First::Right(()) => return Ok(()),
         }
+        if stop.is_open() {
+            return Ok(());
+        }
         if let Err(error) = accept_ready(shell, &listener, &take) {
             report(shell, &error);
             let pause = monoio::time::sleep(ACCEPT_PAUSE);

@@ -17,12 +17,13 @@ use tokio::time::timeout;
 
 use super::control::{Call, CoreReport};
 use super::driver::DriverChoice;
-use super::limits::{ADMIN_DEADLINE, CONTROL_QUEUE, OPERATIONS_MAX};
+use super::limits::{ADMIN_DEADLINE, CONTROL_QUEUE, OPERATIONS_BYTES_MAX};
 use super::mailbox::Mailboxes;
 use super::prepare::{Prepared, ServeError};
 use super::worker::Worker;
 use crate::config::Config;
 use crate::engine::core::CoreConfig;
+use crate::engine::operation::OPERATIONS_MAX;
 use crate::engine::shard::{ShardConfig, TtlPolicy};
 
 /// A running node.
@@ -222,6 +223,7 @@ fn core_config(config: &Config, core: u8, seed: u64) -> CoreConfig {
         },
         request_deadline: config.request_deadline,
         operations_max: OPERATIONS_MAX,
+        operations_bytes_max: OPERATIONS_BYTES_MAX,
         seed,
     }
 }

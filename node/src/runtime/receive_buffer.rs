@@ -57,7 +57,7 @@ impl ReceiveBuffer {
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
         if capacity < RECEIVE_BYTES_MIN {
             self.bytes.reserve_exact(RECEIVE_BYTES_MIN - length);
-        } else if length * 2 > capacity || self.was_filled {
+        } else if length * 2 >= capacity || self.was_filled {
             let target = (capacity * 2).min(RECEIVE_BYTES_MAX);
             self.bytes.reserve_exact(target.saturating_sub(length));
         } else if self.small_receives > SMALL_RECEIVES_MAX && capacity > RECEIVE_BYTES_MIN {

@@ -223,6 +223,9 @@ impl Shell {
         self.mail.flush();
         self.set_alarm();
         self.clock.end_turn();
+        if self.links.has_unreachable() {
+            self.turn.notify();
+        }
         self.turns.set(self.turns.get() + 1);
         self.busy.notify();
         self.turned.notify();
@@ -232,7 +235,7 @@ impl Shell {
     fn carry_out(self: &Rc<Self>, output: Output) {
         match output {
             Output::Send { to, frames } => self.links.send(self, to, frames),
-            Output::Reply { link, frames } => self.links.reply(link, frames),
+            Output::Reply { link, frames } => self.links.reply(link, frames, self.now().mono),
             Output::Close { link, reason } => self.links.refuse(link, &reason),
             Output::Answer { ticket, answer } => match Front::of(ticket) {
                 Front::Api(number) => self.api.answer(number, &answer),
