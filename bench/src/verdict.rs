@@ -64,6 +64,9 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Met => f.write_str("met"),
+            Self::Missed { by_percent } if *by_percent < 10.0 => {
+                write!(f, "missed by {by_percent:.1} %")
+            }
             Self::Missed { by_percent } => write!(f, "missed by {by_percent:.0} %"),
             Self::Unmeasured => f.write_str("not measured"),
         }

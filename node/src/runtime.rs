@@ -16,6 +16,7 @@ mod deadlines;
 mod dial;
 mod driver;
 mod limits;
+mod link_end;
 mod link_session;
 mod links;
 mod listen;

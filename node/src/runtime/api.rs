@@ -279,8 +279,8 @@ impl ApiConnection {
     }
 }
 
-/// The keys of the next requests in a receive buffer, whose records are being fetched into the cache
-/// while earlier ones are served: in a large store the cache misses are what a request costs.
+/// The keys of the next requests in a receive buffer, whose records are being fetched into the
+/// cache while earlier ones are served: in a large store cache misses are what a request costs.
 #[derive(Default)]
 struct Ahead {
     probes: [Option<Probe>; AHEAD_MAX],

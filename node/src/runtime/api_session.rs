@@ -15,18 +15,18 @@ use super::socket::{self, Purpose, Reader, Writer};
 /// Takes a connection that was just accepted.
 pub(crate) fn take(shell: &Rc<Shell>, stream: TcpStream, from: SocketAddr) {
     if shell.api.open() >= API_CONNECTIONS_MAX {
-        let now = shell.now().mono;
-        if let Some(left_out) = shell.log_gate.borrow_mut().pass("api full", "", now) {
+        return shell.warn("api full", |left_out| {
             tracing::warn!(%from, left_out, "too many DHT API connections: this one is closed");
-        }
-        return;
+        });
     }
     match socket::open(stream, Purpose::Client) {
         Ok((reader, writer, closer)) => {
             let connection = shell.api.insert(Watchdog::new(closer));
             shell.spawn(live(Rc::clone(shell), connection, reader, writer));
         }
-        Err(error) => tracing::debug!(%from, %error, "a DHT API connection was lost at once"),
+        Err(error) => shell.warn("api open", |left_out| {
+            tracing::warn!(%from, %error, left_out, "a DHT API connection is closed at once");
+        }),
     }
 }
 

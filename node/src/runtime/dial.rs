@@ -12,7 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::deadlines::Watchdog;
 use super::limits::{DIAL_DEADLINE, HANDSHAKE_DEADLINE};
-use super::link_session::{self, LinkEnd, PeerLink};
+use super::link_end::{LinkEnd, report};
+use super::link_session::{self, PeerLink};
 use super::notify::{First, race};
 use super::shell::Shell;
 use super::socket::{self, Closer, Purpose};
@@ -27,7 +28,7 @@ pub(crate) async fn live(shell: Rc<Shell>, name: NodeName, link: Rc<PeerLink>, p
     shell
         .links
         .down(&name, link.is_up(), pause, shell.now().mono);
-    link_session::report(&shell, &link, &end);
+    report(&shell, &link, &end);
     shell.input(|core, now| core.handle_unreachable(&name, now));
 }
 

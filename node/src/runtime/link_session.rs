@@ -13,6 +13,7 @@ use proto::peer::NodeName;
 use super::api::bump;
 use super::deadlines::Watchdog;
 use super::limits::{LINGER_DEADLINE, LINK_OUTPUT_BYTES_PAUSE};
+use super::link_end::{LinkEnd, report};
 use super::notify::Notify;
 use super::receive_buffer::ReceiveBuffer;
 use super::send_queue::SendQueue;
@@ -43,27 +44,6 @@ pub(crate) enum Side {
     },
     /// This core, to reach the node of this name.
     Dialled(NodeName),
-}
-
-/// Why a link ended.
-#[derive(Clone, Debug)]
-pub(crate) enum LinkEnd {
-    /// The other side closed it.
-    Closed,
-    /// TLS, the Hello exchange or the framing failed; the text says by whose fault.
-    Failed(LinkError),
-    /// The connection broke.
-    Broken(String),
-    /// This side ends it, with the reason that the other side was told.
-    Refused(String),
-    /// The handshake was not finished in time.
-    Stalled,
-    /// The other side does not read what it asked for.
-    Stuck,
-    /// It was never up: it could not be dialled.
-    Unreachable(String),
-    /// This node stops.
-    Stopped,
 }
 
 impl PeerLink {
@@ -192,7 +172,7 @@ impl PeerLink {
         if let Some(chunk) = chunk {
             machine.write_frames(&chunk);
         }
-        if self.is_ending() && self.queue.borrow().bytes() == 0 {
+        if self.is_ending() && self.queue.borrow().bytes() == 0 && machine.failure().is_none() {
             machine.close();
         }
         machine.transmit(out);
@@ -341,39 +321,9 @@ async fn linger(reader: &mut Reader, buffer: &mut ReceiveBuffer) {
     }
 }
 
-/// One line about a link that ended by anybody's fault, and a count.
-pub(crate) fn report(shell: &Shell, link: &PeerLink, end: &LinkEnd) {
-    let counts = &shell.links.counts;
-    let peer = link.to_string();
-    if matches!(end, LinkEnd::Stopped | LinkEnd::Closed) && link.is_up() {
-        return tracing::debug!(peer, %end, "link ended");
-    }
-    bump(
-        if link.is_up() {
-            &counts.broken
-        } else {
-            &counts.refused
-        },
-        1,
-    );
-    if shell.links.closing.is_open() {
-        return;
-    }
-    let now = shell.now().mono;
-    let kind = if link.is_up() { "broken" } else { "refused" };
-    if let Some(left_out) = shell.log_gate.borrow_mut().pass(kind, &link.log_key(), now) {
-        let what = if link.is_up() {
-            "link ended"
-        } else {
-            "no link"
-        };
-        tracing::warn!(left_out, "{what} {peer}: {end}");
-    }
-}
-
 impl PeerLink {
     /// Whom the log gate counts as one.
-    fn log_key(&self) -> String {
+    pub(crate) fn log_key(&self) -> String {
         match &self.side {
             Side::Accepted { from, .. } => from.ip().to_string(),
             Side::Dialled(name) => name.to_string(),
@@ -388,21 +338,6 @@ impl fmt::Display for PeerLink {
             (Side::Dialled(name), _) => write!(f, "to {name}"),
             (Side::Accepted { from, .. }, Some((name, _))) => write!(f, "from {name} ({from})"),
             (Side::Accepted { from, .. }, None) => write!(f, "from {from}"),
-        }
-    }
-}
-
-impl fmt::Display for LinkEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("the peer closed it"),
-            Self::Failed(error) => error.fmt(f),
-            Self::Broken(error) => write!(f, "the connection broke: {error}"),
-            Self::Refused(reason) => write!(f, "refused by this node: {reason}"),
-            Self::Stalled => f.write_str("the peer did not finish the handshake in time"),
-            Self::Stuck => f.write_str("the peer does not read what is sent to it"),
-            Self::Unreachable(reason) => write!(f, "the peer cannot be reached: {reason}"),
-            Self::Stopped => f.write_str("this node stops"),
         }
     }
 }

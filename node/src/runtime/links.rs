@@ -93,6 +93,9 @@ impl Links {
             Some(Dialled::Down { pause, .. }) => *pause,
             None => Duration::ZERO,
         };
+        if dialled.len() >= LINKS_MAX {
+            dialled.retain(|_, dialled| dialled.is_needed(now));
+        }
         if self.closing.is_open() || dialled.len() >= LINKS_MAX {
             return self.unreachable.borrow_mut().push(to);
         }
@@ -146,15 +149,17 @@ impl Links {
     pub(crate) fn take(shell: &Rc<Shell>, stream: TcpStream, from: SocketAddr) {
         let links = &shell.links;
         if links.accepted.borrow().len() >= LINKS_MAX {
-            let now = shell.now().mono;
-            if let Some(left_out) = shell.log_gate.borrow_mut().pass("links full", "", now) {
+            return shell.warn("links full", |left_out| {
                 tracing::warn!(%from, left_out, "too many links: this one is closed");
-            }
-            return;
+            });
         }
         let (reader, writer, closer) = match socket::open(stream, Purpose::Link) {
             Ok(parts) => parts,
-            Err(error) => return tracing::debug!(%from, %error, "a link was lost at once"),
+            Err(error) => {
+                return shell.warn("link open", |left_out| {
+                    tracing::warn!(%from, %error, left_out, "a link is closed at once");
+                });
+            }
         };
         let machine = Link::accept(&links.config);
         let make = |number| Rc::new(PeerLink::new(Side::Accepted { number, from }, machine));
@@ -205,5 +210,15 @@ impl Links {
         let is_up = |dialled: &&Dialled| matches!(dialled, Dialled::Link(link) if link.is_up());
         let dialled = self.dialled.borrow().values().filter(is_up).count();
         (self.accepted.borrow().len(), dialled)
+    }
+}
+
+impl Dialled {
+    /// Whether forgetting it would change anything.
+    fn is_needed(&self, now: Duration) -> bool {
+        match self {
+            Self::Link(_) => true,
+            Self::Down { until, .. } => now < *until,
+        }
     }
 }

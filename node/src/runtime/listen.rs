@@ -85,10 +85,9 @@ fn accept_ready(
 }
 
 fn report(shell: &Shell, error: &io::Error) {
-    let now = shell.now().mono;
-    if let Some(left_out) = shell.log_gate.borrow_mut().pass("accept", "", now) {
+    shell.warn("accept", |left_out| {
         tracing::warn!(%error, left_out, "cannot accept a connection; trying again shortly");
-    }
+    });
 }
 
 #[cfg(test)]

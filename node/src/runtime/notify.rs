@@ -2,9 +2,9 @@
 //!
 //! Nothing here crosses threads; what does goes through the mailboxes and the control channel.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 /// A flag one task waits for. Notifications before the wait are kept, several count as one.
@@ -48,14 +48,26 @@ impl Notify {
 #[derive(Default)]
 pub(crate) struct Gate {
     is_open: Cell<bool>,
-    waiters: Cell<Vec<Waker>>,
+    places: RefCell<Vec<Option<Waker>>>,
+}
+
+/// Waits for a gate to open; gives its place among the waiters back when it is dropped.
+pub(crate) struct Opened<'a> {
+    gate: &'a Gate,
+    place: Option<usize>,
 }
 
 impl Gate {
     /// Opens the gate for good.
     pub(crate) fn open(&self) {
         self.is_open.set(true);
-        self.waiters.take().into_iter().for_each(Waker::wake);
+        let waiters: Vec<Waker> = self
+            .places
+            .borrow_mut()
+            .iter_mut()
+            .filter_map(Option::take)
+            .collect();
+        waiters.into_iter().for_each(Waker::wake);
     }
 
     /// Whether it is open.
@@ -64,22 +76,41 @@ impl Gate {
     }
 
     /// Waits until it is open.
-    pub(crate) async fn opened(&self) {
-        poll_fn(|context| {
-            if self.is_open.get() {
-                return Poll::Ready(());
-            }
-            let mut waiters = self.waiters.take();
-            if !waiters
-                .iter()
-                .any(|waiter| waiter.will_wake(context.waker()))
-            {
-                waiters.push(context.waker().clone());
-            }
-            self.waiters.set(waiters);
-            Poll::Pending
-        })
-        .await;
+    pub(crate) const fn opened(&self) -> Opened<'_> {
+        Opened {
+            gate: self,
+            place: None,
+        }
+    }
+}
+
+impl Future for Opened<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.gate.is_open() {
+            return Poll::Ready(());
+        }
+        let mut places = self.gate.places.borrow_mut();
+        let place = self
+            .place
+            .or_else(|| places.iter().position(Option::is_none))
+            .unwrap_or(places.len());
+        if place == places.len() {
+            places.push(None);
+        }
+        places[place] = Some(context.waker().clone());
+        drop(places);
+        self.place = Some(place);
+        Poll::Pending
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.gate.places.borrow_mut()[place] = None;
+        }
     }
 }
 
@@ -126,5 +157,20 @@ mod tests {
         notify.notify();
         assert!(is_ready(&notify));
         assert!(!is_ready(&notify));
+    }
+
+    #[test]
+    fn waiters_of_a_gate_take_one_place_each_and_give_it_back() {
+        let gate = Gate::default();
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..100 {
+            let (mut first, mut second) = (gate.opened(), gate.opened());
+            assert!(Pin::new(&mut first).poll(&mut context).is_pending());
+            assert!(Pin::new(&mut second).poll(&mut context).is_pending());
+            assert!(Pin::new(&mut first).poll(&mut context).is_pending());
+        }
+        assert_eq!(gate.places.borrow().len(), 2);
+        gate.open();
+        assert!(Pin::new(&mut gate.opened()).poll(&mut context).is_ready());
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proto::link::LinkConfig;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 
 use super::driver::{self, DriverChoice, DriverError};
@@ -111,6 +112,7 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
             }
         })?;
     }
+    raise_file_limit();
     let choice = driver::choose(config.io_driver)?;
     let shards = usize::from(config.shards.max(1));
     let api = bind(config, "api_address", config.api_address, shards)?;
@@ -124,6 +126,16 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
         p2p,
         admin,
     })
+}
+
+/// Every connection takes two descriptors, and the soft limit of 1,024 is there for programs that
+/// use `select`, which none of this does.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 /// The folder must be there, or be makeable, and writable: tried with a file.

@@ -115,7 +115,8 @@ impl Shell {
     /// Ends turns until the worker ends.
     pub(crate) async fn run_turns(self: Rc<Self>) {
         loop {
-            if let First::Right(()) = race(self.turn.notified(), self.ending.opened()).await {
+            self.turn.notified().await;
+            if self.ending.is_open() {
                 return;
             }
             self.end_turn();
@@ -124,21 +125,26 @@ impl Shell {
 
     /// Hands timeouts to the core and ends overdue connections until the worker ends.
     pub(crate) async fn run_alarm(self: Rc<Self>) {
-        loop {
-            let changed = race(self.alarm.changed.notified(), self.ending.opened());
+        while !self.ending.is_open() {
+            let changed = self.alarm.changed.notified();
             let Some(at) = self.alarm.at.get() else {
-                match changed.await {
-                    First::Left(()) => continue,
-                    First::Right(()) => return,
-                }
+                changed.await;
+                continue;
             };
             let sleep = monoio::time::sleep_until(self.clock.instant_of(at).into());
-            match race(sleep, changed).await {
-                First::Left(()) => self.ring_alarm(),
-                First::Right(First::Left(())) => {}
-                First::Right(First::Right(())) => return,
+            if let First::Left(()) = race(sleep, changed).await {
+                self.ring_alarm();
             }
         }
+    }
+
+    /// Ends all loops.
+    pub(crate) fn end_loops(&self) {
+        self.ending.open();
+        self.turn.notify();
+        self.turned.notify();
+        self.alarm.changed.notify();
+        self.busy.notify();
     }
 
     /// Hands mail from other cores to this one until the worker ends: as much in one turn as its
@@ -181,6 +187,16 @@ impl Shell {
             task.await;
             shell.loops.end();
         }));
+    }
+
+    /// Logs trouble of one kind, unless it was logged a moment ago; `log` gets the number of lines
+    /// left out since.
+    pub(crate) fn warn(&self, kind: &'static str, log: impl FnOnce(u64)) {
+        let now = self.now().mono;
+        let left_out = self.log_gate.borrow_mut().pass(kind, "", now);
+        if let Some(left_out) = left_out {
+            log(left_out);
+        }
     }
 
     /// How many turns have ended.
@@ -227,20 +243,15 @@ impl Shell {
         }
     }
 
-    /// A mailbox that stays full belongs to a core that is stuck: what waits for the answer fails at
-    /// its deadline, and the log says where.
+    /// A mailbox that stays full belongs to a core that is stuck: what waits for the answer fails
+    /// at its deadline, and the log says where.
     fn post(&self, to: u8, mail: Mail) {
         if self.mail.send(to, mail).is_ok() {
             return;
         }
-        let now = self.now().mono;
-        if let Some(left_out) = self
-            .log_gate
-            .borrow_mut()
-            .pass("mailbox", &to.to_string(), now)
-        {
+        self.warn("mailbox", |left_out| {
             tracing::error!(to, left_out, "the mailbox of a core is full: mail was lost");
-        }
+        });
     }
 
     /// Re-arms the timer when something is due earlier than it goes off. A timer that goes off too

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use monoio::fs::File;
 
-use super::notify::{First, race};
 use super::shell::Shell;
 
 /// Spins for `patience` after the last turn that had something to do, until the worker ends.
@@ -17,10 +16,8 @@ pub(crate) async fn run(shell: Rc<Shell>, patience: Duration) {
         Ok(file) => file,
         Err(error) => return tracing::warn!(%error, file = NOTHING, "busy polling is off"),
     };
-    loop {
-        if let First::Right(()) = race(shell.busy.notified(), shell.ending.opened()).await {
-            break;
-        }
+    while !shell.ending.is_open() {
+        shell.busy.notified().await;
         let mut turns = shell.turns();
         let mut idle_since = shell.read_clock();
         while shell.read_clock().saturating_sub(idle_since) < patience && !shell.ending.is_open() {

@@ -118,7 +118,7 @@ async fn finish(shell: &Rc<Shell>, index: u8) -> bool {
     shell.api.end_all();
     shell.links.end_all();
     let have_sessions_ended = within(FINISH_DEADLINE, shell.sessions.all_ended()).await;
-    shell.ending.open();
+    shell.end_loops();
     let have_loops_ended = within(FINISH_DEADLINE, shell.loops.all_ended()).await;
     // Closing a descriptor is an operation too: give the last ones their turn.
     time::sleep(LAST_TURN).await;
