@@ -100,7 +100,7 @@ fn config(folder: &Path, name: &str) -> Arc<LinkConfig> {
         name: name.clone(),
         role: Role::Node,
         ring: "bench".to_owned(),
-        days: 1,
+        expires: ca::in_days(1),
     };
     ca::issue(&folder.join("ca"), &subject, &own).unwrap();
     let read = |file: &str| std::fs::read(own.join(file)).unwrap();

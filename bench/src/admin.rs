@@ -1,6 +1,7 @@
 //! Questions to a node's admin address: a GET over HTTP/1.0, and what bench reads in the answers.
 //!
-//! HTTP/1.0 makes the server close after the answer, so no length and no chunk has to be understood.
+//! HTTP/1.0 makes the server close after the answer, so no length and no chunk has to be
+//! understood.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

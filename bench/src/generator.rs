@@ -1,8 +1,8 @@
 //! The load generator as a program: its command line, its files and what it says at the end.
 //!
 //! One place knows its flags. A run writes its summary and histograms into a folder of its own and
-//! is judged here: a wrong value, a lost key or an unanswered request is a failure of whatever asked
-//! for the run, not a figure.
+//! is judged here: a wrong value, a lost key or an unanswered request is a failure of whatever
+//! asked for the run, not a figure.
 
 use std::ffi::OsString;
 use std::io;

@@ -34,7 +34,7 @@
 //! keys = 10000
 //! value_bytes = 64               # also the size of an echoed frame
 //! puts = 0.0                     # share of writes
-//! confirm = "turn"               # DHT API: a read confirms the writes sent at once; or `each` write
+//! confirm = "turn"               # DHT API: a read confirms the writes sent at once; or `each`
 //! lookups = 0.0                  # share of owner lookups (native)
 //! lookup_mode = "cached"         # `cached`, `recursive`, `iterative`, or several with commas
 //! rate = 1000.0                  # open loop at this rate; left out: closed loop
@@ -289,7 +289,8 @@ impl Scenario {
     /// Parses and checks the text of a scenario file.
     ///
     /// # Errors
-    /// With the line of what TOML or the schema does not allow, or the name that stands for nothing.
+    /// With the line of what TOML or the schema does not allow, or the name that stands for
+    /// nothing.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self = toml::from_str(text)?;
         scenario.check()?;

@@ -1,7 +1,8 @@
 //! `bench smoke`: one look at everything, in under a minute.
 //!
-//! Five nodes over mutual TLS, puts and gets through every node with every value checked, hop counts
-//! over the native API, the ring's invariant, a graceful stop. What goes wrong anywhere fails it.
+//! Five nodes over mutual TLS, puts and gets through every node with every value checked, hop
+//! counts over the native API, the ring's invariant, a graceful stop. What goes wrong anywhere
+//! fails it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What is going on, for whoever watches: steps with a spinner on a terminal, plain lines elsewhere.
-//! Goes to standard error, so that standard output holds pages only.
+//! What is going on, for whoever watches: steps with a spinner on a terminal, plain lines
+//! elsewhere. Goes to standard error, so that standard output holds pages only.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

@@ -27,8 +27,8 @@ pub struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    /// Lets `running` take its turn at `load`; files of the generator go to `folder`. `rate` is that
-    /// of an open loop.
+    /// Lets `running` take its turn at `load`; files of the generator go to `folder`. `rate` is
+    /// that of an open loop.
     ///
     /// # Errors
     /// When a process fails, a value is wrong or a request is not answered.

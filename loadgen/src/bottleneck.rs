@@ -1,4 +1,5 @@
 //! Whether the generator was what limited a run: then its figures say nothing of the targets.
+//! Owns the thresholds; the signs come from `digest`, which puts the verdict into the summary.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The CPU time of the calling thread.
+//! The total comes from the thread CPU clock, its user share from the ticks of /proc (proc(5)).
 
 use std::fs;
 use std::time::Duration;

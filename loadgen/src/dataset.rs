@@ -1,4 +1,5 @@
 //! The data of a run, shared by all threads: keys, values, and which keys are known to be stored.
+//! Keys and values follow from the data seed; of what is stored it keeps one bit a key.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,5 @@
 //! The binary `loadgen`: reads the command line, carries the run out and shows the result.
+//! Owns the exit codes and the signals; everything else is in the library.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! A run as it was asked for, already checked: what is here can be carried out.
+//! Made by `cli` from the command line; nothing here parses text or opens a connection.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

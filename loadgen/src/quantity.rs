@@ -1,4 +1,5 @@
 //! Quantities as they are typed: `50k`, `1.5M`, `250ms`, `10s`.
+//! Refuses what is negative, not finite or out of range with a sentence for the command line.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! A flag one task raises and one other task of the same thread waits for; no lock, no atomics.
+//! Keeps one waker: a second task that waits would take the place of the first.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,4 +1,5 @@
 //! Puts the seconds of all threads together, in order, and writes each to the histogram log.
+//! A second is complete when every thread has handed it over; the last one may be shorter.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,4 +1,5 @@
 //! Draws what to ask for: kind, key and size of each request, as a function of the seed alone.
+//! Each thread draws from a generator of its own, and numbers its writes apart from all others.
 
 use proto::message::LookupMode;
 use rand::SeedableRng;

@@ -1,4 +1,5 @@
-//! The pure engine of a node: one `Core` a worker thread, without sockets, files, clocks or threads.
+//! The pure engine of a node: one `Core` a worker thread, without sockets, files, clocks or
+//! threads. Inputs come from `runtime`, or from a test network; effects leave as `Output`.
 
 pub mod core;
 #[cfg(test)]

@@ -202,6 +202,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn distance_undoes_addition(a: [u8; 32], b: [u8; 32]) {
             let (a, b) = (Id::from_bytes(a), Id::from_bytes(b));

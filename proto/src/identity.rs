@@ -312,6 +312,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn arbitrary_bytes_are_no_certificate(bytes: Vec<u8>) {
             prop_assert!(read(&bytes).is_err());

@@ -1,4 +1,5 @@
 //! Keys: the 32 bytes a client names a value by, and how text becomes a key.
+//! A key is not an id: its position on the ring is the hash of it.
 
 use std::fmt;
 

@@ -63,7 +63,7 @@ impl RequestIds {
     }
 
     /// The next id.
-    pub fn next(&mut self) -> RequestId {
+    pub fn issue(&mut self) -> RequestId {
         self.sequence = self.sequence.wrapping_add(1);
         RequestId(self.prefix | u64::from(self.sequence))
     }
@@ -201,7 +201,8 @@ pub struct Found {
     pub lookup: RequestId,
     /// The member that owns the position: the sender.
     pub owner: Peer,
-    /// The predecessor of the owner: with it, the arc `(predecessor, owner]`. `None` in a ring of one.
+    /// The predecessor of the owner: with it, the arc `(predecessor, owner]`. `None` in a ring of
+    /// one.
     pub predecessor: Option<Peer>,
     /// Nodes contacted other than the origin, the owner included: `rpcs`; `forwards` is one less,
     /// or zero when the origin itself owned the position.

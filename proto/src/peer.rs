@@ -1,9 +1,9 @@
 //! Who is who: node names, ring parameters and the ids that follow from them.
 //!
 //! A node is named by the `host:port` it advertises. Virtual node i of it has the id
-//! SHA-256("chordite/1" ‖ ring name ‖ host:port ‖ i as two big-endian bytes). A [`Peer`] can only be
-//! made by computing its id, so a message cannot place a node where its name does not put it (the
-//! ID-mapping attack).
+//! SHA-256("chordite/1" ‖ ring name ‖ host:port ‖ i as two big-endian bytes). A [`Peer`] can only
+//! be made by computing its id, so a message cannot place a node where its name does not put it
+//! (the ID-mapping attack).
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use crate::id::Id;
 use crate::limits::{NODE_NAME_BYTES_MAX, RING_NAME_BYTES_MAX, VIRTUAL_NODES_MAX};
 
 /// The `host:port` a node advertises: an IPv4 address, a bracketed IPv6 address or a DNS name with
-/// a port from 1 to 65535. Immutable and shared by count, since routing views carry it to every core.
+/// a port from 1 to 65535. Immutable and shared by count, since routing views carry it to every
+/// core.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Arc<str>);
 

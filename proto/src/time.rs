@@ -1,4 +1,5 @@
 //! Time as the machines see it: handed in with every input, never asked for.
+//! Owns the type only; the shell reads the clocks, a simulation makes them up.
 
 use std::time::Duration;
 

@@ -34,8 +34,8 @@ impl VersionClock {
         Self { last: 0, node }
     }
 
-    /// The next stamp at wall time `wall_ms`: strictly greater than every stamp given or seen before.
-    /// A counter that overflows borrows from the next millisecond.
+    /// The next stamp at wall time `wall_ms`: strictly greater than every stamp given or seen
+    /// before. A counter that overflows borrows from the next millisecond.
     pub fn next(&mut self, wall_ms: u64) -> Version {
         self.last = (wall_ms << COUNTER_BITS).max(self.last + 1);
         Version {

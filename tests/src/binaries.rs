@@ -62,7 +62,8 @@ fn built() -> &'static Path {
             Some("debug") | None => "dev".to_owned(),
             Some(name) => name.to_owned(),
         };
-        let built = Command::new(cargo())
+        let mut build = Command::new(cargo());
+        build
             .current_dir(workspace_dir())
             .args(["build", "--quiet", "--bins", "--profile", &profile])
             .args([
@@ -75,9 +76,9 @@ fn built() -> &'static Path {
             ])
             .arg("--target-dir")
             .arg(target_dir())
-            .stdin(Stdio::null())
-            .output()
-            .expect("cargo can be started");
+            .stdin(Stdio::null());
+        forget_cargo(&mut build);
+        let built = build.output().expect("cargo can be started");
         let errors = String::from_utf8_lossy(&built.stderr);
         assert!(
             built.status.success(),
@@ -86,3 +87,22 @@ fn built() -> &'static Path {
         folder
     })
 }
+
+/// Takes from `command` what the outer cargo says of this package: a cargo inside would build anew
+/// whatever looks at it in a build script, such as ring and all that depends on it.
+pub(crate) fn forget_cargo(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let said = name.to_string_lossy().starts_with("CARGO_");
+        if said && !KEPT.iter().any(|kept| name == *kept) {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// Variables that are the user's own and not about a package.
+const KEPT: &[&str] = &[
+    "CARGO_HOME",
+    "CARGO_INCREMENTAL",
+    "CARGO_NET_OFFLINE",
+    "CARGO_TERM_COLOR",
+];

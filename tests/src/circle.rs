@@ -124,9 +124,10 @@ impl Circle {
         *found.unwrap_or(&order[0])
     }
 
-    /// Asks node `via` who owns `key`: the owner's name, or why there is none.
+    /// Asks node `via` who owns `key`, the arc cache left aside, so that an owner has to say so
+    /// itself: the owner's name, or why there is none.
     pub fn lookup(&self, via: usize, key: &[u8; 32], limit: Duration) -> Result<String, String> {
-        let path = format!("/lookup/{}?hex=1", Key::from_bytes(*key));
+        let path = format!("/lookup/{}?hex=1&mode=recursive", Key::from_bytes(*key));
         let reply = http::get(self.nodes[via].admin, &path, limit).map_err(|e| e.to_string())?;
         let owner = reply.json()["owner"]["node"].as_str().map(str::to_owned);
         match owner {

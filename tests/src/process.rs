@@ -16,7 +16,7 @@ use std::{io, thread};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::deadline::{self, secs};
-use crate::workdir;
+use crate::{binaries, workdir};
 
 /// A started process.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ impl Process {
         let dir = workdir::create(&format!("{name}-{}", args.first().unwrap_or(&"")));
         let file = |name| File::create(dir.join(name)).expect("the work folder is writable");
         let mut command = dying_with_parent(program);
+        binaries::forget_cargo(&mut command);
         command
             .args(args)
             .env_remove("RUST_LOG")

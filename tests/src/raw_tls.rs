@@ -1,5 +1,5 @@
-//! TLS by hand: a client that shows whatever certificate it likes, or none, and sends whatever bytes
-//! it likes. For what `proto::link` would never do.
+//! TLS by hand: a client that shows whatever certificate it likes, or none, and sends whatever
+//! bytes it likes. For what `proto::link` would never do.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -27,6 +27,8 @@ pub struct Plan {
     pub bootstrapper: Vec<String>,
     /// Lines added to section `[dht]`.
     pub settings: Vec<String>,
+    /// Whether its log goes to `log.txt` in its folder, and not to standard error.
+    pub has_log_file: bool,
     /// Its folder.
     pub dir: PathBuf,
 }
@@ -50,6 +52,7 @@ impl Plan {
             ring: ring.into(),
             bootstrapper: Vec::new(),
             settings: vec!["shards = 1".into()],
+            has_log_file: true,
             dir: workdir::create("serve"),
         }
     }
@@ -96,12 +99,17 @@ impl Plan {
     pub fn ini(&self) -> String {
         let dir = self.dir.display();
         let settings = self.settings.join("\n");
+        let log = if self.has_log_file {
+            format!("log_file = {dir}/log.txt\n")
+        } else {
+            String::new()
+        };
         let bootstrapper = self.bootstrapper.join(", ");
         format!(
             "hostkey = {dir}/key.pem\n\n[dht]\napi_address = {}\np2p_address = {}\n\
              advertise = {}\nadmin_address = {}\nbootstrapper = {bootstrapper}\n\
              hostcert = {dir}/cert.pem\nca_cert = {dir}/ca.pem\nring = {}\n\
-             log_file = {dir}/log.txt\n{settings}\n",
+             {log}{settings}\n",
             self.at(0),
             self.at(1),
             self.at(1),

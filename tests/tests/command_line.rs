@@ -1,4 +1,5 @@
 //! The commands of `chordite` against a live ring, as an operator types them.
+//! Checks exit codes and printed words of real processes; the nodes come from the harness.
 
 use std::fs::{self, File};
 use std::path::Path;

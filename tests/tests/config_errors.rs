@@ -1,5 +1,5 @@
-//! What an operator can get wrong: each mistake ends `chordite serve` with one clear line that names
-//! file and line, and with the exit code of DESIGN.md. Nothing starts half.
+//! What an operator can get wrong: each mistake ends `chordite serve` with one clear line that
+//! names file and line, and with the exit code of DESIGN.md. Nothing starts half.
 
 use std::fs;
 use std::net::TcpListener;
@@ -200,6 +200,20 @@ fn a_port_in_use_is_named() {
         );
         drop(held);
     }
+}
+
+#[test]
+fn the_reason_is_told_once_where_the_log_goes_to_standard_error() {
+    let mut plan = Plan::local("config");
+    plan.has_log_file = false;
+    plan.write(&Authority::create("config"));
+    let held = TcpListener::bind(("127.0.0.1", plan.ports[0])).expect("a free port");
+    expect_line(
+        &serve(&plan),
+        5,
+        &[&place_of(&plan, "api_address"), "in use"],
+    );
+    drop(held);
 }
 
 #[test]

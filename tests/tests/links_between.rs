@@ -1,4 +1,5 @@
 //! Real nodes that do not belong together: each says why in its log, and no ring comes of it.
+//! Each pair differs in one thing: ring, parameters, authority or the name that is dialled.
 
 use harness::certs::{Authority, Subject};
 use harness::deadline::secs;

@@ -34,7 +34,6 @@ fn an_open_loop_over_the_dht_api_verifies_every_value() {
         "500ms",
         "--duration",
         "2s",
-        "--strict",
     ]);
     assert_eq!(
         finished.code,
@@ -88,7 +87,6 @@ fn a_closed_loop_over_the_native_api_counts_hops() {
         "--preload",
         "--warmup",
         "500ms",
-        "--strict",
     ]);
     assert_eq!(
         finished.code,

@@ -129,6 +129,7 @@ const RULES: &[Rule] = &[
         shared_state,
     ),
     ("tests wait in harness::deadline only", sleeping_tests),
+    ("a property that fails leaves no file", persisting_tests),
 ];
 
 fn too_long(source: &Source) -> Vec<String> {
@@ -289,6 +290,16 @@ fn sleeping_tests(source: &Source) -> Vec<String> {
     sleeping
         .map(|(at, line)| format!("line {}: {}", at + 1, line.trim()))
         .collect()
+}
+
+/// A case that was found becomes a named test; a file of seeds would only dirty the clone.
+fn persisting_tests(source: &Source) -> Vec<String> {
+    let count = |mark: &str| source.numbered(|line| line.contains(mark)).len();
+    let properties = count(concat!("prop", "test! {"));
+    let configured = count(concat!("failure_", "persistence: None"));
+    when(configured < properties, || {
+        format!("{configured} of {properties} are configured so")
+    })
 }
 
 fn when(broken: bool, what: impl FnOnce() -> String) -> Vec<String> {

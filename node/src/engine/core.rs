@@ -126,8 +126,8 @@ impl Core {
         self.settle(now);
     }
 
-    /// First pass over many keys to be read or written: asks for the memory a lookup starts in, so that
-    /// the cache misses of a turn overlap. [`Core::warm`] is the second pass.
+    /// First pass over many keys to be read or written: asks for the memory a lookup starts in, so
+    /// that the cache misses of a turn overlap. [`Core::warm`] is the second pass.
     #[inline]
     #[must_use]
     pub fn prepare(&self, key: &Key) -> Probe {
@@ -140,7 +140,8 @@ impl Core {
         self.shard.warm(probe);
     }
 
-    /// The fast path of a read: answered when this core holds the key's shard and this node owns it.
+    /// The fast path of a read: answered when this core holds the key's shard and this node owns
+    /// it.
     #[inline]
     pub fn read_local(&mut self, key: &Key, now: Now) -> LocalRead<'_> {
         let probe = self.shard.prepare(key);

@@ -115,6 +115,31 @@ fn lookups_name_the_owner_in_every_mode() {
     assert_eq!(owners.len(), 1);
 }
 
+/// Regression: an arc of the cache was handed out as the answer although its owner was gone.
+#[test]
+fn a_cached_lookup_is_confirmed_by_the_owner() {
+    let mut net = TestNet::new(5, 1);
+    net.run(20_000);
+    let mode = LookupMode::Cached;
+    let find = |net: &mut TestNet, i| {
+        let target = key(i).position();
+        match net.ask((0, 0), &ClientRequest::Lookup { target, mode }, 5_100) {
+            ClientAnswer::Owner(answer) => (answer.owner.name().clone(), answer.route),
+            other => panic!("no owner of key {i}: {other:?}"),
+        }
+    };
+    for i in 0..20 {
+        find(&mut net, i);
+        let (owner, route) = find(&mut net, i);
+        assert_eq!(route.cached, owner != name(0), "{route:?}");
+    }
+    net.kill(3);
+    net.run(5_000);
+    for i in 0..20 {
+        assert_ne!(find(&mut net, i).0, name(3));
+    }
+}
+
 #[test]
 fn a_crawl_lists_the_ring_and_the_dead() {
     let mut net = TestNet::new(5, 1);

@@ -1,4 +1,5 @@
 //! What a core counts, as plain numbers of its own; the admin front sums them over all cores.
+//! Nothing is reset and nothing is shared: a report takes a copy.
 
 /// Counts since the core started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -55,7 +55,7 @@ impl Crawl {
             return None;
         }
         let (_, member) = self.waiting.pop_first()?;
-        let request = self.ids.next();
+        let request = self.ids.issue();
         let question = Question {
             member: member.clone(),
             until: now.mono + PATIENCE,
@@ -87,7 +87,7 @@ impl Crawl {
                     .insert(question.member.id(), named("member", &neighbours));
                 self.take_names(neighbours);
             }
-            _ => self.give_up(question.member),
+            _ => self.give_up(&question.member),
         }
     }
 
@@ -132,8 +132,8 @@ impl Crawl {
         });
     }
 
-    fn give_up(&mut self, member: Peer) {
-        self.found.insert(member.id(), silent(&member));
+    fn give_up(&mut self, member: &Peer) {
+        self.found.insert(member.id(), silent(member));
     }
 
     fn take_names(&mut self, neighbours: Neighbours) {

@@ -101,30 +101,27 @@ impl Core {
             return;
         };
         let (target, deadline) = (operation.position, operation.deadline);
-        let mode = match operation.task {
-            Task::Lookup(mode) => mode,
-            Task::Shard(_) | Task::Handed => LookupMode::Cached,
-        };
         operation.stage = Stage::Lookup;
-        if matches!(operation.task, Task::Shard(_)) {
-            if let Some(owner) = self.router.cached(&target) {
-                let name = owner.name().clone();
-                operation.route = Route {
-                    rpcs: 1,
-                    cached: true,
-                    ..operation.route
-                };
+        let presumed = self
+            .router
+            .cached(&target)
+            .map(|owner| owner.name().clone());
+        let (mode, via) = match (&operation.task, presumed) {
+            (Task::Shard(_), Some(name)) => {
+                operation.route.cached = true;
+                operation.route.rpcs = 1;
                 return self.ask_owner(number, &name, now);
             }
-        }
-        self.router.lookup(
-            number.0 | OPERATION_TICKET,
-            target,
-            mode,
-            None,
-            deadline,
-            now,
-        );
+            // The arc may have moved: its presumed owner is asked, and answers or passes it on.
+            (Task::Lookup(LookupMode::Cached), Some(name)) => {
+                operation.route.cached = true;
+                (LookupMode::Recursive, Some(name))
+            }
+            (Task::Lookup(mode), _) => (*mode, None),
+            (Task::Shard(_) | Task::Handed, _) => (LookupMode::Cached, None),
+        };
+        let ticket = number.0 | OPERATION_TICKET;
+        self.router.lookup(ticket, target, mode, via, deadline, now);
     }
 
     /// A lookup for one of this core's operations has ended.
@@ -133,7 +130,8 @@ impl Core {
             return;
         };
         match result {
-            Ok(found) if matches!(operation.task, Task::Lookup(_)) => {
+            Ok(mut found) if matches!(operation.task, Task::Lookup(_)) => {
+                found.route.cached = operation.route.cached && found.route.rpcs <= 1;
                 let elapsed = now.mono.saturating_sub(operation.started);
                 let answer = LookupAnswer {
                     owner: found.owner,
@@ -158,6 +156,10 @@ impl Core {
                 } else {
                     self.ask_owner(number, found.owner.name(), now);
                 }
+            }
+            Err(_) if operation.route.cached => {
+                operation.route.cached = false;
+                self.pause(number, now);
             }
             Err(LookupFailure::NotMember) => self.fail(number, Some(FailureCode::NotMember)),
             Err(LookupFailure::Deadline) => self.fail(number, None),
@@ -279,7 +281,10 @@ impl Core {
 
     /// A peer cannot be reached: whatever waits for its answer looks for the owner again.
     pub(super) fn owner_unreachable(&mut self, name: &NodeName, now: Now) {
-        let waits = |operation: &Operation| matches!(&operation.stage, Stage::Owner { name: owner, .. } if owner == name);
+        let waits = |operation: &Operation| match &operation.stage {
+            Stage::Owner { name: owner, .. } => owner == name,
+            _ => false,
+        };
         for number in self.operations.select(waits) {
             self.missed(number, now);
         }

@@ -39,8 +39,9 @@ impl Core {
         self.settle(now);
     }
 
-    /// A whole frame from the link that this core dialled to `from`. An answer that breaks the rules,
-    /// such as a member named by an id that is not its own, counts as none: the shell closes the link.
+    /// A whole frame from the link that this core dialled to `from`. An answer that breaks the
+    /// rules, such as a member named by an id that is not its own, counts as none: the shell closes
+    /// the link.
     pub fn handle_answer(
         &mut self,
         from: &NodeName,

@@ -2,7 +2,8 @@
 //!
 //! Extendible hashing (Fagin et al. 1979): the topmost bits of the hash choose a segment through a
 //! directory, and a segment that fills is split in two, so that no insertion ever moves more than
-//! one segment's entries. The order of the hashes is what a scan walks by: it is stable under any
+//! one segment's entries. Segments given back are listed in their own places, so that removing
+//! never allocates. The order of the hashes is what a scan walks by: it is stable under any
 //! mutation.
 //!
 //! Keys are not here. Whoever asks compares them, and tells the hash of a handle when a segment is
@@ -18,7 +19,10 @@ pub(crate) struct Index {
     directory: Vec<u32>,
     depth: u32,
     segments: Vec<Segment>,
-    vacant: Vec<u32>,
+    /// First of the vacant segments, [`NONE`] when there is none.
+    vacant: u32,
+    /// Segments that are not vacant.
+    live: usize,
     /// Segments of each depth: what tells when the directory can be halved.
     at_depth: [u32; DEPTH_MAX as usize + 1],
     /// Handles of a segment being split or merged.
@@ -34,7 +38,8 @@ impl Index {
             directory: (0..1 << DEPTH_MIN).collect(),
             depth: DEPTH_MIN,
             segments: (0..1 << DEPTH_MIN).map(|_| segment()).collect(),
-            vacant: Vec::new(),
+            vacant: NONE,
+            live: 1 << DEPTH_MIN,
             at_depth,
             moving: Vec::with_capacity(SEGMENT_ENTRIES),
         }
@@ -54,9 +59,8 @@ impl Index {
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> u64 {
-        let live = self.segments.len() - self.vacant.len();
-        let words = self.directory.capacity() + self.vacant.capacity() + self.moving.capacity();
-        let bytes = live * SEGMENT_BYTES
+        let words = self.directory.capacity() + self.moving.capacity();
+        let bytes = self.live * SEGMENT_BYTES
             + self.segments.capacity() * size_of::<Segment>()
             + words * size_of::<u32>();
         bytes as u64
@@ -70,9 +74,9 @@ impl Index {
         }
         let mut bytes = SEGMENT_BYTES;
         if u32::from(segment.depth) == self.depth {
-            bytes += self.directory.len() * 2 * size_of::<u32>();
+            bytes += self.directory.len() * size_of::<u32>();
         }
-        if self.vacant.is_empty() && self.segments.len() == self.segments.capacity() {
+        if self.vacant == NONE && self.segments.len() == self.segments.capacity() {
             bytes += self.segments.capacity() * size_of::<Segment>();
         }
         bytes as u64
@@ -139,8 +143,7 @@ impl Index {
         let old = self.slot(hash);
         let depth = u32::from(self.segments[old].depth);
         if depth == self.depth {
-            let live = self.segments.len() - self.vacant.len();
-            if depth == DEPTH_MAX || self.directory.len() >= live * DIRECTORY_PER_SEGMENT_MAX {
+            if depth == DEPTH_MAX || self.directory.len() >= self.live * DIRECTORY_PER_SEGMENT_MAX {
                 return;
             }
             self.double_directory();
@@ -217,8 +220,12 @@ impl Index {
 
     fn add_segment(&mut self, depth: u32) -> u32 {
         let segment = Segment::new(depth);
-        if let Some(number) = self.vacant.pop() {
-            self.segments[number as usize] = segment;
+        self.live += 1;
+        if self.vacant != NONE {
+            let number = self.vacant;
+            let place = &mut self.segments[number as usize];
+            self.vacant = place.next_vacant;
+            *place = segment;
             return number;
         }
         self.segments.push(segment);
@@ -226,11 +233,14 @@ impl Index {
     }
 
     fn drop_segment(&mut self, number: usize) {
-        self.segments[number].vacate();
-        let number = u32::try_from(number).expect("segment numbers are 32 bits");
-        self.vacant.push(number);
+        self.segments[number].vacate(self.vacant);
+        self.vacant = u32::try_from(number).expect("segment numbers are 32 bits");
+        self.live -= 1;
     }
 }
+
+/// No segment.
+const NONE: u32 = u32::MAX;
 
 /// Entries of a segment that is split before the next one: five sixths of its places. A segment is
 /// therefore between five and ten twelfths full in a growing store: 6.4 to 12.8 bytes a record.
@@ -301,7 +311,7 @@ mod tests {
                 next < 50_000
             );
         }
-        let tables = index.segments.capacity() * size_of::<Segment>() + index.vacant.capacity() * 4;
+        let tables = index.segments.capacity() * size_of::<Segment>();
         assert!(full > 400_000 && index.heap_bytes() <= empty + tables as u64);
         assert_eq!(index.depth, DEPTH_MIN);
     }
@@ -309,11 +319,18 @@ mod tests {
     #[test]
     fn growth_is_foretold() {
         let mut index = Index::new();
-        for handle in 0..20_000 {
-            let hash = hash_of(handle);
-            let (before, most) = (index.heap_bytes(), index.growth(hash));
-            index.insert(hash, handle, hash_of);
-            assert!(index.heap_bytes() <= before + most);
+        for _ in 0..2 {
+            for handle in 0..20_000 {
+                let hash = hash_of(handle);
+                let (before, most) = (index.heap_bytes(), index.growth(hash));
+                index.insert(hash, handle, hash_of);
+                assert!(index.heap_bytes() <= before + most);
+            }
+            for handle in 0..20_000 {
+                let before = index.heap_bytes();
+                assert!(index.remove(hash_of(handle), handle, hash_of));
+                assert!(index.heap_bytes() <= before, "removing takes no memory");
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 //! What cores of one node tell each other. Mail is moved, never shared.
+//! Frames, operations on keys and routing views travel here; the shell carries them.
 
 use proto::key::Key;
 use proto::message::{Delete, Get, Message, Put, ReplyTo, RequestId, Role};

@@ -1,5 +1,6 @@
 //! Operations under way: a client's request at its gateway, or a peer's request that waits for the
-//! shard of another core. Kept in numbered slots, so that an answer finds its operation without a map.
+//! shard of another core. Kept in numbered slots, so that an answer finds its operation without a
+//! map.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! What a core wants done: the one enum of effects the shell carries out.
+//! Cores put it into their `outbox`; `runtime::shell` carries it out, in tests a test network.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use super::request::{AdminAnswer, ClientAnswer, Ticket};
 /// One effect. The shell matches every variant; it decides nothing.
 #[derive(Debug)]
 pub enum Output {
-    /// Send whole frames to a peer over this core's own link to it, dialled when there is none. When
-    /// the link cannot be had or breaks, the shell says so with `Core::handle_unreachable`.
+    /// Send whole frames to a peer over this core's own link to it, dialled when there is none.
+    /// When the link cannot be had or breaks, the shell says so with `Core::handle_unreachable`.
     Send {
         /// The peer.
         to: NodeName,

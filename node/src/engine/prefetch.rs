@@ -7,7 +7,10 @@
 /// Asks for the cache line that `place` lies in. On processors without such an instruction it does
 /// nothing.
 #[inline]
-#[allow(unsafe_code)]
+#[allow(
+    unsafe_code,
+    reason = "a prefetch is an intrinsic; measured above to pay"
+)]
 pub(crate) fn prefetch<T>(place: &T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: prefetching is a hint which neither reads nor writes memory nor faults, and the

@@ -205,7 +205,8 @@ pub struct RingMember {
     pub node: String,
     /// Its index among the virtual nodes of that node.
     pub vnode: u16,
-    /// `joining`, `member`, `leaving`, `left`, or `unreachable` for another node that did not answer.
+    /// `joining`, `member`, `leaving`, `left`, or `unreachable` for another node that did not
+    /// answer.
     pub phase: String,
     /// Its predecessor.
     pub predecessor: Option<MemberName>,

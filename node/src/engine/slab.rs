@@ -2,7 +2,8 @@
 //!
 //! Slots of a class are dense: freeing one moves the last record of the class into the hole and
 //! says so, so that a class never holds more than one partly filled page, memory follows the live
-//! records exactly, and there is no fragmentation to bound. A page that empties is given back.
+//! records exactly, and there is no fragmentation to bound. A page that empties is given back, and
+//! its number is kept in a list threaded through the table of pages: removing never allocates.
 //! Records longer than the largest class have a page of their own, of exactly their length.
 
 use super::record::{HEAD_BYTES, Record, Slot, write_next, write_prev, write_record};
@@ -26,7 +27,8 @@ pub(crate) struct Moved {
 /// All records of a shard.
 pub(crate) struct Slab {
     pages: Vec<Page>,
-    vacant: Vec<u32>,
+    /// First of the page numbers without a page, [`NONE`] when there is none.
+    vacant: u32,
     classes: Vec<Class>,
     /// One empty page kept back, so that a store around a page's edge does not allocate for each
     /// put.
@@ -42,6 +44,8 @@ struct Page {
     start: u8,
     class: u8,
     slot_bytes: u16,
+    /// When the page was given back: the next number without a page.
+    next_vacant: u32,
 }
 
 #[derive(Clone, Default)]
@@ -55,7 +59,7 @@ impl Slab {
     pub(crate) fn new() -> Self {
         Self {
             pages: Vec::new(),
-            vacant: Vec::new(),
+            vacant: NONE,
             classes: vec![Class::default(); usize::from(CLASSES)],
             spare: None,
             page_bytes: 0,
@@ -73,7 +77,6 @@ impl Slab {
     /// Bytes on the heap: pages whole, the tables of them, the spare.
     pub(crate) fn heap_bytes(&self) -> u64 {
         let tables = self.pages.capacity() * size_of::<Page>()
-            + self.vacant.capacity() * size_of::<u32>()
             + self.classes.capacity() * size_of::<Class>();
         self.page_bytes + self.list_bytes + tables as u64
     }
@@ -84,17 +87,17 @@ impl Slab {
         let own = self.classes.get(usize::from(class));
         let page = match own {
             None => HEAD_BYTES + value_len,
-            Some(own) if own.has_room(class) || self.spare.is_some() => return 0,
+            Some(own) if own.has_room(class) => return 0,
+            Some(_) if self.spare.is_some() => 0,
             Some(_) => PAGE_BYTES,
         };
-        let room = self.pages.capacity();
-        let must_grow = self.vacant.is_empty() && self.pages.len() == room;
-        let table = if must_grow {
-            room.max(4) * size_of::<Page>()
+        // The spare saves the page, not the places in the tables.
+        let table = if self.vacant == NONE {
+            push_growth(&self.pages)
         } else {
             0
         };
-        let list = own.map_or(0, |own| own.pages.capacity().max(4) * size_of::<u32>());
+        let list = own.map_or(0, |own| push_growth(&own.pages));
         (page + table + list) as u64
     }
 
@@ -115,7 +118,7 @@ impl Slab {
 
     /// Whether `value_len` more bytes find a page number; false only beyond four million pages.
     pub(crate) fn has_number(&self) -> bool {
-        !self.vacant.is_empty() || self.pages.len() < PAGES_MAX
+        self.vacant != NONE || self.pages.len() < PAGES_MAX
     }
 
     /// Stores a record in a new slot. Its wheel links are unset.
@@ -239,9 +242,13 @@ impl Slab {
             } else {
                 slot_bytes_of(class)
             },
+            next_vacant: NONE,
         };
-        if let Some(number) = self.vacant.pop() {
-            self.pages[number as usize] = page;
+        if self.vacant != NONE {
+            let number = self.vacant;
+            let place = &mut self.pages[number as usize];
+            self.vacant = place.next_vacant;
+            *place = page;
             return number;
         }
         assert!(
@@ -255,7 +262,8 @@ impl Slab {
     fn drop_page(&mut self, number: u32) {
         let page = &mut self.pages[number as usize];
         let bytes = std::mem::take(&mut page.bytes);
-        self.vacant.push(number);
+        page.next_vacant = self.vacant;
+        self.vacant = number;
         if page.class != BIG && self.spare.is_none() {
             self.spare = Some(bytes);
         } else {
@@ -298,6 +306,19 @@ impl Class {
     }
 }
 
+/// The most that one push may add to the memory of a `Vec` of pages or page numbers: it doubles,
+/// from four on.
+fn push_growth<T>(vec: &Vec<T>) -> usize {
+    let room = vec.capacity();
+    if vec.len() < room {
+        return 0;
+    }
+    room.max(4) * size_of::<T>()
+}
+
+/// No page number.
+const NONE: u32 = u32::MAX;
+
 /// Bits of a handle that number the slot.
 const SLOT_BITS: u32 = 9;
 
@@ -322,7 +343,7 @@ impl Slab {
         for (class, count) in (0..CLASSES).zip(of_class) {
             bytes += count.div_ceil(slots_of(class)) as usize * PAGE_BYTES;
         }
-        bytes += self.pages.capacity() * size_of::<Page>() + self.vacant.capacity() * 4;
+        bytes += self.pages.capacity() * size_of::<Page>();
         let lists = self.classes.iter().map(|class| class.pages.capacity() * 4);
         (bytes + lists.sum::<usize>() + self.classes.capacity() * size_of::<Class>()) as u64
     }
@@ -363,6 +384,22 @@ mod tests {
         assert!(slab.heap_bytes() - empty < PAGE_BYTES as u64 + 1024);
         assert_eq!(slab.growth(64), 0);
         assert!(slab.growth(4000) > 4000);
+    }
+
+    #[test]
+    fn a_spare_page_does_not_hide_the_growth_of_the_tables() {
+        let mut slab = Slab::new();
+        let short = slab.insert(&record(0, &[1; 64]));
+        for tag in 1..4 {
+            slab.insert(&record(tag, &[1; 5000]));
+        }
+        slab.remove(short);
+        slab.insert(&record(4, &[1; 5000]));
+        assert!(slab.spare.is_some() && slab.pages.len() == slab.pages.capacity());
+        let (before, most) = (slab.heap_bytes(), slab.growth(200));
+        slab.insert(&record(5, &[1; 200]));
+        assert!(slab.heap_bytes() > before, "the tables grew");
+        assert_eq!(slab.heap_bytes(), before + most);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! What a core tells its operator: its members, the whole ring, whether it is ready.
+//! Reads the machines of the ring and changes none of them, but for a leave that is asked for.
 
 use std::time::Duration;
 

@@ -66,7 +66,7 @@ impl TestNet {
         };
         net.nodes = (0..nodes).map(|node| Some(net.build(node))).collect();
         for node in 0..nodes {
-            net.on((node, 0), |core, now| core.start(now));
+            net.on((node, 0), Core::start);
         }
         net
     }
@@ -97,7 +97,7 @@ impl TestNet {
                 let now = self.now();
                 let is_due = self.core(place).and_then(Core::poll_timeout);
                 if is_due.is_some_and(|due| due <= now.mono) {
-                    self.on(place, |core, now| core.handle_timeout(now));
+                    self.on(place, Core::handle_timeout);
                 }
             }
         }
@@ -130,7 +130,7 @@ impl TestNet {
     pub(super) fn operate(&mut self, node: usize, request: AdminRequest) -> AdminAnswer {
         let ticket = self.ticket();
         self.on((node, 0), |core, now| {
-            core.handle_admin(ticket, request, now)
+            core.handle_admin(ticket, request, now);
         });
         for _ in 0..10_000 {
             if let Some(answer) = self.admin.remove(&ticket) {
@@ -144,7 +144,7 @@ impl TestNet {
     /// A frame from a peer as if it had come over a link of its own.
     pub(super) fn inject(&mut self, to: Place, from: &NodeName, role: Role, frame: &[u8]) {
         self.on(to, |core, now| {
-            core.handle_frame(STRANGER, from, role, frame, now)
+            core.handle_frame(STRANGER, from, role, frame, now);
         });
         self.deliver();
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use proto::chord::{ChordOutput, LookupResult, Misbehaviour, RouterOutput};
+use proto::chord::{ChordOutput, LookupResult, Misbehaviour, Ring, RouterOutput};
 use proto::message::{LookupMode, Message, ReplyTo, RequestId};
 use proto::peer::NodeName;
 use proto::time::Now;
@@ -30,7 +30,7 @@ impl Core {
 
     fn drain_ring(&mut self, now: Now) -> bool {
         let mut moved = false;
-        while let Some(output) = self.ring.as_mut().and_then(|ring| ring.poll_output()) {
+        while let Some(output) = self.ring.as_mut().and_then(Ring::poll_output) {
             moved = true;
             match output {
                 ChordOutput::Ask {

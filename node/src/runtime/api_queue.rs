@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use proto::dht_api::MESSAGE_BYTES_MAX;
 use proto::key::Key;
 
 use super::limits::{API_IN_FLIGHT_BYTES_MAX, API_IN_FLIGHT_MAX, API_OUTPUT_BYTES_PAUSE};
@@ -23,8 +24,25 @@ pub(crate) struct ApiQueue {
     next_write: u32,
     /// Values of writes under way and answers that wait for an older one.
     held_bytes: usize,
+    answer_bytes: AnswerBytes,
     is_finished: bool,
     is_broken: bool,
+}
+
+/// How large the next answer may be: the largest one of late. Before the first answer, the largest
+/// there can be, so that a stranger is let ask for little at first.
+struct AnswerBytes(usize);
+
+impl AnswerBytes {
+    fn learn(&mut self, bytes: usize) {
+        self.0 = bytes.max(self.0 - self.0 / 4);
+    }
+}
+
+impl Default for AnswerBytes {
+    fn default() -> Self {
+        Self(MESSAGE_BYTES_MAX)
+    }
 }
 
 /// The number of a request under way; comes back with its end.
@@ -53,7 +71,7 @@ impl ApiQueue {
     pub(crate) fn is_full(&self) -> bool {
         self.output.len() >= API_OUTPUT_BYTES_PAUSE
             || self.reads.len() + self.writes.len() >= API_IN_FLIGHT_MAX
-            || self.held_bytes >= API_IN_FLIGHT_BYTES_MAX
+            || self.held_bytes + self.reads_waiting * self.answer_bytes.0 >= API_IN_FLIGHT_BYTES_MAX
     }
 
     /// Whether a GET of `key` has to wait for a PUT under way.
@@ -112,10 +130,15 @@ impl ApiQueue {
             return;
         }
         let mut bytes = Vec::new();
-        if index == 0 && !self.is_broken {
-            encode(&read.key, &mut self.output);
-        } else if !self.is_broken {
-            encode(&read.key, &mut bytes);
+        let out = if index == 0 {
+            &mut self.output
+        } else {
+            &mut bytes
+        };
+        if !self.is_broken {
+            let before = out.len();
+            encode(&read.key, out);
+            self.answer_bytes.learn(out.len() - before);
         }
         self.reads_waiting -= 1;
         self.held_bytes += bytes.len();
@@ -310,6 +333,7 @@ mod tests {
         assert!(queue.is_full());
         queue.take_output(&mut Vec::new());
         assert!(!queue.is_full());
+        queue.answer_bytes = AnswerBytes(1);
         let numbers: Vec<u32> = (0..API_IN_FLIGHT_MAX)
             .map(|_| start_read(&mut queue, 1))
             .collect();
@@ -320,6 +344,26 @@ mod tests {
         assert!(!queue.is_full());
         start_write(&mut queue, 1, API_IN_FLIGHT_BYTES_MAX);
         assert!(queue.is_full());
+    }
+
+    #[test]
+    fn few_large_answers_are_awaited_at_once_and_many_small_ones() {
+        let mut queue = ApiQueue::default();
+        let fill = |queue: &mut ApiQueue| {
+            let before = queue.in_flight();
+            while !queue.is_full() {
+                start_read(queue, 1);
+            }
+            queue.in_flight() - before
+        };
+        assert!(
+            fill(&mut queue) <= 17,
+            "nothing is known of the answers yet"
+        );
+        (0..16).for_each(|number| queue.end_read(number, text(b"small")));
+        assert!(fill(&mut queue) >= 200, "all of them were small");
+        queue.end_read(16, |_, out| out.resize(60_000, 0));
+        assert!(queue.is_full(), "one was large");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! The life of one DHT API connection: a reader task, a writer task, deadlines and the way out.
+//! What its requests mean is decided in `api`, in which order answers leave in `api_queue`.
 
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;

@@ -1,4 +1,5 @@
 //! The clocks of a core: read at most once a turn of its event loop, whatever the turn handles.
+//! The engine behind it never asks what time it is.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

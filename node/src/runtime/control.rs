@@ -1,4 +1,5 @@
 //! What the admin thread asks of the cores, and how a core answers: the only way between the two.
+//! Calls travel over a bounded channel for each core; answers over one made for the call.
 
 use std::rc::Rc;
 

@@ -1,4 +1,5 @@
 //! The shell's bounds: bytes, counts and deadlines of connections and links, in one place.
+//! Relations between them are checked when this file is compiled.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ pub(crate) const API_OUTPUT_BYTES_PAUSE: usize = 64 * 1024;
 /// Requests of one API connection that may be under way elsewhere.
 pub(crate) const API_IN_FLIGHT_MAX: usize = 256;
 
-/// Bytes of values in those requests, and of answers that wait for an earlier one.
+/// Bytes of values in those requests, of answers that wait for an earlier one, and of answers that
+/// are expected by the size of the last ones.
 pub(crate) const API_IN_FLIGHT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Requests that one core may have under way, whoever asked.
@@ -61,16 +63,20 @@ pub(crate) const LINK_OUTPUT_BYTES_PAUSE: usize = 1024 * 1024;
 /// Bytes waiting on a link at which its peer counts as stuck and the link is closed.
 pub(crate) const LINK_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Frames of a link handed to the core before what they brought about is carried out.
+pub(crate) const LINK_FRAMES_PER_BATCH: usize = 64;
+
 /// Frames sealed and sent at once: a link's byte budget for one turn.
 pub(crate) const LINK_CHUNK_BYTES: usize = 128 * 1024;
 
 /// Unacknowledged data for this long ends a connection between nodes.
-pub(crate) const LINK_USER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const LINK_USER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Silence after which TCP asks whether the other side is alive, and how often it asks.
-pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-/// See [`KEEPALIVE_IDLE`].
-pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Silence of a peer after which TCP asks whether it is alive, and how often it asks.
+pub(crate) const LINK_KEEPALIVE: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(2)];
+
+/// The same for clients, of which there may be many thousands that rest.
+pub(crate) const API_KEEPALIVE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(10)];
 
 /// Connections taken from a listener before other work has its turn.
 pub(crate) const ACCEPTS_PER_TURN: usize = 64;

@@ -1,4 +1,5 @@
-//! Why a link ended and by whose fault, and the one line about it.
+//! Why a link ended and by whose fault, and the one line about it. What a peer has done wrong is
+//! found in `proto::link` and in the engine; here it is only told.
 
 use std::fmt;
 

@@ -12,7 +12,7 @@ use proto::peer::NodeName;
 
 use super::api::bump;
 use super::deadlines::Watchdog;
-use super::limits::{LINGER_DEADLINE, LINK_OUTPUT_BYTES_PAUSE};
+use super::limits::{LINGER_DEADLINE, LINK_FRAMES_PER_BATCH, LINK_OUTPUT_BYTES_PAUSE};
 use super::link_end::{LinkEnd, report};
 use super::notify::Notify;
 use super::receive_buffer::ReceiveBuffer;
@@ -122,43 +122,56 @@ impl PeerLink {
         self.reader.notify();
     }
 
-    /// Takes received bytes: hands whole frames to the core.
-    fn take(&self, shell: &Shell, received: &[u8]) -> Result<(), LinkError> {
+    /// Takes received bytes, and notes who the other side is as soon as that is known.
+    fn receive(&self, received: &[u8]) -> Result<(), LinkError> {
         let mut machine = self.machine.borrow_mut();
         let outcome = machine.receive(received);
         if self.peer.get().is_none() {
             if let Some(peer) = machine.peer() {
                 let _ = self.peer.set((peer.name.clone(), peer.role));
-                self.watchdog
-                    .borrow()
-                    .iter()
-                    .for_each(|watchdog| watchdog.disarm());
+                let watchdog = self.watchdog.borrow();
+                watchdog.iter().for_each(|watchdog| watchdog.disarm());
             }
             self.writer.notify();
         }
+        outcome
+    }
+
+    /// Hands some of the whole frames received to the core; whether there may be more.
+    fn hand_over(&self, shell: &Shell) -> bool {
         let Some((name, role)) = self.peer.get() else {
-            return outcome;
+            return false;
         };
+        let mut machine = self.machine.borrow_mut();
         let broken = shell.input(|core, now| {
-            while let Some(frame) = machine.poll_frame() {
+            for _ in 0..LINK_FRAMES_PER_BATCH {
+                let Some(frame) = machine.poll_frame() else {
+                    return Ok(false);
+                };
                 match &self.side {
                     Side::Accepted { number, .. } => {
                         core.handle_frame(*number, name, *role, frame.bytes, now);
                     }
-                    Side::Dialled(_) => {
-                        if let Err(broken) = core.handle_answer(name, frame.bytes, now) {
-                            return Some(broken.to_string());
-                        }
-                    }
+                    Side::Dialled(_) => core
+                        .handle_answer(name, frame.bytes, now)
+                        .map_err(|broken| broken.to_string())?,
                 }
             }
-            None
+            Ok(true)
         });
         drop(machine);
-        if let Some(reason) = broken {
-            self.refuse(&reason);
+        broken.unwrap_or_else(|broken: String| {
+            self.refuse(&broken);
+            false
+        })
+    }
+
+    /// Waits while the other side asks for more than it reads.
+    async fn unflooded(&self) {
+        while self.is_flooded() && !self.is_ending() {
+            self.is_paused.set(true);
+            self.reader.notified().await;
         }
-        outcome
     }
 
     /// Seals the next chunk, when the link is up, and takes what is to be sent.
@@ -236,10 +249,7 @@ async fn read_frames(
     buffer: &mut ReceiveBuffer,
 ) -> LinkEnd {
     loop {
-        while link.is_flooded() && !link.is_ending() {
-            link.is_paused.set(true);
-            link.reader.notified().await;
-        }
+        link.unflooded().await;
         match reader.receive(buffer).await {
             Ok(0)
                 if link
@@ -263,8 +273,13 @@ async fn read_frames(
         if link.is_ending() {
             return LinkEnd::Closed;
         }
-        let outcome = link.take(shell, buffer.unread());
+        let outcome = link.receive(buffer.unread());
         buffer.consume(buffer.unread().len());
+        // Small questions may have large answers: what they were is looked at in between.
+        while link.hand_over(shell) {
+            shell.settle();
+            link.unflooded().await;
+        }
         if let Err(error) = outcome {
             return LinkEnd::Failed(error);
         }

@@ -1,4 +1,5 @@
-//! Operators' requests under way on a core: which answer goes to whom on the admin thread.
+//! Operators' requests under way on a core: which answer goes to whom on the admin thread. Whoever
+//! has given up waiting is forgotten with the next request.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use proto::codec;
+
 use super::limits::LINK_CHUNK_BYTES;
 
 /// Whole frames in sending order.
@@ -16,11 +18,13 @@ impl SendQueue {
     /// Appends whole frames.
     pub(crate) fn push(&mut self, frames: Vec<u8>) {
         self.bytes += frames.len();
-        match self.chunks.back_mut() {
-            Some(last) if last.len() + frames.len() <= LINK_CHUNK_BYTES => {
-                last.extend_from_slice(&frames);
-            }
-            _ => self.chunks.push_back(frames),
+        if self.chunks.is_empty() && frames.len() <= LINK_CHUNK_BYTES {
+            self.chunks.push_back(frames);
+        } else if frames.len() <= LINK_CHUNK_BYTES {
+            self.append(&frames);
+        } else {
+            let frames = codec::frames(&frames).map_while(Result::ok);
+            frames.for_each(|frame| self.append(frame.bytes));
         }
     }
 
@@ -29,6 +33,15 @@ impl SendQueue {
         let chunk = self.chunks.pop_front()?;
         self.bytes -= chunk.len();
         Some(chunk)
+    }
+
+    fn append(&mut self, frames: &[u8]) {
+        match self.chunks.back_mut() {
+            Some(last) if last.len() + frames.len() <= LINK_CHUNK_BYTES => {
+                last.extend_from_slice(frames);
+            }
+            _ => self.chunks.push_back(frames.to_vec()),
+        }
     }
 
     /// Bytes that wait.
@@ -40,6 +53,8 @@ impl SendQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto::key::Key;
+    use proto::message::{Message, Put, RequestId};
 
     #[test]
     fn frames_of_a_turn_leave_together_and_in_order() {
@@ -52,12 +67,25 @@ mod tests {
     }
 
     #[test]
-    fn a_large_backlog_is_cut_into_chunks() {
+    fn a_large_backlog_is_cut_between_frames() {
+        let mut frames = Vec::new();
+        let value = Message::Put(Put {
+            key: Key::from_text("key"),
+            ttl_s: 1,
+            replication: 1,
+            value: &[7; 60_000],
+        });
+        (0..9).for_each(|number| codec::encode(&mut frames, RequestId(number), &value));
         let mut queue = SendQueue::default();
-        (0..4).for_each(|_| queue.push(vec![0; LINK_CHUNK_BYTES / 2]));
-        let chunks: Vec<usize> = std::iter::from_fn(|| queue.pop())
-            .map(|c| c.len())
-            .collect();
-        assert_eq!(chunks, [LINK_CHUNK_BYTES, LINK_CHUNK_BYTES]);
+        queue.push(frames.clone());
+        assert_eq!(queue.bytes(), frames.len());
+        let chunks: Vec<Vec<u8>> = std::iter::from_fn(|| queue.pop()).collect();
+        assert!(chunks.iter().all(|chunk| chunk.len() <= LINK_CHUNK_BYTES));
+        assert!(
+            chunks
+                .iter()
+                .all(|chunk| codec::frames(chunk).all(|frame| frame.is_ok()))
+        );
+        assert_eq!((chunks.concat(), queue.bytes()), (frames, 0));
     }
 }

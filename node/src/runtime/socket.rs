@@ -9,7 +9,7 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, S
 use monoio::net::TcpStream;
 use socket2::{SockRef, TcpKeepalive};
 
-use super::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, LINK_USER_TIMEOUT};
+use super::limits::{API_KEEPALIVE, LINK_KEEPALIVE, LINK_USER_TIMEOUT};
 use super::receive_buffer::ReceiveBuffer;
 
 /// The reading half of a connection.
@@ -36,9 +36,11 @@ pub(crate) fn open(stream: StdStream, purpose: Purpose) -> io::Result<(Reader, W
     stream.set_nonblocking(monoio::utils::is_legacy())?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL);
+    let [idle, interval] = match purpose {
+        Purpose::Client => API_KEEPALIVE,
+        Purpose::Link => LINK_KEEPALIVE,
+    };
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
     socket.set_tcp_keepalive(&keepalive)?;
     if purpose == Purpose::Link {
         socket.set_tcp_user_timeout(Some(LINK_USER_TIMEOUT))?;

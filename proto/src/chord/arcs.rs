@@ -169,6 +169,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         /// Against a model that keeps every arc and asks the newest first, the cache may forget but
         /// never give an owner that a newer arc contradicts.
         #[test]

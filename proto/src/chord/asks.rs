@@ -79,7 +79,7 @@ impl Asks {
         message: Message<'static>,
         now: Duration,
     ) -> ChordOutput {
-        let request = self.ids.next();
+        let request = self.ids.issue();
         let ask = Ask {
             due: now + self.rtt.timeout(to.name()),
             to,

@@ -1,4 +1,5 @@
 //! Bounds and times of the Chord machine, each with its unit, and the relations between them.
+//! What an operator may set is in `ChordConfig`; sizes on the wire are in `crate::limits`.
 
 use std::time::Duration;
 

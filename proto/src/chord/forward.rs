@@ -199,7 +199,7 @@ impl Router {
         forced: bool,
         now: Duration,
     ) {
-        let request = self.ids.next();
+        let request = self.ids.issue();
         let mut sent = find.clone();
         sent.hops = sent.hops.saturating_add(1);
         if let Some(path) = &mut sent.path {

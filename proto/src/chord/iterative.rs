@@ -1,4 +1,5 @@
 //! Iterative lookups: every step asked from the origin, for traces and audits.
+//! Owns the steps; when an attempt starts and when it is given up is decided in `search`.
 
 use std::time::Duration;
 
@@ -222,7 +223,7 @@ impl Router {
     }
 
     fn send_step(&mut self, lookup: RequestId, to: Peer, ask: NextHop, now: Duration) {
-        let request = self.ids.next();
+        let request = self.ids.issue();
         let due = now + self.rtt.timeout(to.name());
         self.timers.insert((due, request));
         self.push(RouterOutput::Ask {

@@ -1,4 +1,5 @@
 //! What a peer can do against the rules of the ring, told as the sentence both sides log.
+//! Silence, delay and old knowledge are none of it: they are failures, not faults.
 
 use thiserror::Error;
 

@@ -1,4 +1,5 @@
 //! Lookups at their origin: started, tried again after silence or failure, and ended in time.
+//! Hops on the way belong to the router; a lookup through a given node gets one attempt.
 
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ impl Search {
 
 impl Router {
     pub(super) fn begin_search(&mut self, search: Search, now: Duration) {
-        let lookup = self.ids.next();
+        let lookup = self.ids.issue();
         self.searches.insert(lookup, search);
         self.set_search_timer(lookup, now + FIRST_PATIENCE);
         self.attempt(lookup, now);

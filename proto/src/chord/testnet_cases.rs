@@ -1,4 +1,5 @@
 //! What must hold of whole rings, on the test network: each case over many seeds.
+//! Time, loss and crashes come from the seed of the network, so a failed seed fails again.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Golden bytes, round trips and hostile bytes for every message.
+//! The golden bytes are those of `golden.txt`; hostile ones are cut or changed from good ones.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -439,6 +440,8 @@ fn any_ring_message() -> impl Strategy<Value = Message<'static>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
     #[test]
     fn ring_messages_survive_the_way(message in any_ring_message()) {
         let frame = encoded(&message);

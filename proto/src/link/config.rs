@@ -1,4 +1,5 @@
 //! What all links of a node or client share: the TLS configurations and what it says of itself.
+//! Refuses a certificate that says another ring, name or role than the configuration.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! Why a link cannot be: one sentence for our own log, and one for the operator of the other side.
+//! Made from what rustls, the codec and the checks of the Hello find; nothing is decided here.
 
 use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 use thiserror::Error;

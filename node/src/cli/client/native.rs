@@ -97,7 +97,7 @@ impl NativeClient {
         read: impl Fn(&Message<'_>) -> Option<T>,
     ) -> Result<T, Failure> {
         self.socket.begin();
-        let request = self.requests.next();
+        let request = self.requests.issue();
         codec::encode(self.link.outbox(), request, message);
         loop {
             if let Some(answer) = self.poll(request, &read)? {

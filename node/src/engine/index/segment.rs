@@ -11,6 +11,8 @@ pub(crate) struct Segment {
     pub(super) len: u16,
     /// Topmost bits of the hash that all its entries share.
     pub(super) depth: u8,
+    /// When it is vacant: the next vacant segment.
+    pub(super) next_vacant: u32,
 }
 
 /// One cache line. Bytes 0–11 of `head` are tags, 0 where there is no entry; bytes 12–13 count the
@@ -28,6 +30,7 @@ impl Segment {
             buckets: vec![Bucket::EMPTY; BUCKETS].into_boxed_slice(),
             len: 0,
             depth: u8::try_from(depth).expect("depths are below 64"),
+            next_vacant: 0,
         }
     }
 
@@ -69,8 +72,9 @@ impl Segment {
     }
 
     /// Gives the memory back; the segment must not be used again.
-    pub(super) fn vacate(&mut self) {
+    pub(super) fn vacate(&mut self, next_vacant: u32) {
         self.buckets = Box::default();
+        self.next_vacant = next_vacant;
     }
 
     #[inline]

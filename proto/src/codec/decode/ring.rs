@@ -1,4 +1,5 @@
 //! The messages of the ring itself: lookups, neighbours, joining and leaving.
+//! Refuses lists above their limits and peers whose id does not follow from their name.
 
 use super::{Body, Decoded, code};
 use crate::id::Id;

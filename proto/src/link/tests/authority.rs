@@ -1,4 +1,5 @@
 //! A certificate authority in memory that signs whatever a test wants, right or wrong.
+//! Checks nothing and writes no file; keys are made anew for each certificate.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,5 @@
 //! Links that work: the handshake, frames both ways, bounds, certificates of every allowed shape.
+//! Bytes are carried by hand between two machines, in chunks of many sizes; no socket.
 
 use super::*;
 use crate::frame::FrameError;
