@@ -239,6 +239,18 @@ mod tests {
     }
 
     #[test]
+    fn only_lists_of_paths_are_split_at_commas() {
+        let text = "hostkey = a,b.pem\n[dht]\nhostcert = c, d.pem\nca_cert = e.pem, f.pem\n\
+                    data_dir = g,h\n";
+        let config = load(text, &[], &[]).unwrap();
+        assert!(config.hostkey.ends_with("a,b.pem"), "{:?}", config.hostkey);
+        assert!(config.hostcert.ends_with("c, d.pem"));
+        assert!(config.data_dir.unwrap().ends_with("g,h"));
+        assert_eq!(config.ca_cert.len(), 2);
+        assert!(config.ca_cert.iter().all(|path| path.is_absolute()));
+    }
+
+    #[test]
     fn the_own_name_is_no_bootstrapper_and_follows_the_address() {
         let text = format!("{MINIMAL}p2p_address = localhost:9\nbootstrapper = localhost:9\n");
         let config = load(&text, &[], &[]).unwrap();
