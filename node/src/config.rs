@@ -22,7 +22,7 @@ use std::time::Duration;
 use proto::peer::{NodeName, RingParams};
 
 pub use error::ConfigError;
-pub use layers::Flag;
+pub use layers::{ENVIRONMENT_PREFIX, Flag};
 pub use value::{Fsync, IoDriver, LogFormat, LogLevel, parse_duration};
 
 /// All settings of a node; [`keys::KEYS`] documents each with its unit, default and range.

@@ -317,7 +317,7 @@ fn missing(key: &'static Key, file: Option<&Path>) -> ConfigError {
 }
 
 /// What stands in front of a key in the name of its environment variable.
-pub(super) const ENVIRONMENT_PREFIX: &str = "CHORDITE_";
+pub const ENVIRONMENT_PREFIX: &str = "CHORDITE_";
 
 /// The origin of a value that nobody set.
 const BY_DEFAULT: &str = "default";
