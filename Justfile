@@ -6,7 +6,7 @@ _list:
 # Everything compiles, is formatted and has no lint
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --release --workspace --all-targets -- -D warnings
 
 # Format all sources
 fmt:
@@ -14,7 +14,7 @@ fmt:
 
 # All tests
 test:
-    cargo test --workspace
+    cargo test --workspace --release
 
 # Carry out a scenario of bench/scenarios and write it to results/
 bench scenario="default":

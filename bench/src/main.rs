@@ -122,6 +122,10 @@ fn carry_out(command: Command) -> Result<()> {
             };
             let (result, folder) = run::scenario(&scenario, &options)?;
             print!("{}", report::page(&result));
+            let (missed, judged) = (result.misses(), result.judged());
+            if judged > 0 {
+                println!("\n{missed} of {judged} goals missed");
+            }
             println!("\nwritten to {}", folder.display());
         }
         Command::Report { folder } => print!("{}", report::page(&ResultFile::read(&folder)?)),

@@ -20,8 +20,15 @@ pub fn page(result: &ResultFile) -> String {
     let _ = write!(
         page,
         "\n## Figures\n\nMedian and range of all rounds.\n\n{}",
-        figures(&result.measurements)
+        figures(result)
     );
+    if !result.notes.is_empty() {
+        page.push_str("\n## Notes\n\n");
+    }
+    for note in &result.notes {
+        let cell = String::from(note.cell.clone());
+        let _ = writeln!(page, "- {cell}, round {}: {}", note.round, note.text);
+    }
     page
 }
 
@@ -129,19 +136,25 @@ fn revision(result: &ResultFile) -> String {
     format!("{}{modified}", result.revision.short())
 }
 
-fn figures(measurements: &[Measurement]) -> Table {
-    let mut table = Table::new(&["where", "what", "median", "range", "unit"]);
-    for measurement in measurements {
+fn figures(result: &ResultFile) -> Table {
+    let mut table = Table::new(&["where", "what", "median", "range", "unit", "note"]);
+    for measurement in &result.measurements {
         // The inverse of the processor time says nothing new on a page.
         if measurement.name == Measure::RequestsPerCpuSecond {
             continue;
         }
+        let has_note = result
+            .notes
+            .iter()
+            .any(|note| note.cell == measurement.cell);
+        let note = if has_note { "see notes" } else { "" };
         table.row([
             String::from(measurement.cell.clone()),
             measurement.name.name().to_owned(),
             figure(measurement.value.median),
             range(measurement.value),
             measurement.unit.clone(),
+            note.to_owned(),
         ]);
     }
     table
@@ -156,7 +169,7 @@ mod tests {
     use super::*;
     use crate::machine::{Machine, Revision};
     use crate::measure::Figures;
-    use crate::result::{Rounds, SCHEMA};
+    use crate::result::{Note, Rounds, SCHEMA};
     use crate::scenario::{Cell, Goal};
 
     fn result(p50: f64) -> ResultFile {
@@ -178,6 +191,11 @@ mod tests {
             machine: Machine::here(),
             measurements: rounds.measurements(),
             goals: vec![rounds.judge(&goal)],
+            notes: vec![Note {
+                cell,
+                round: 2,
+                text: "the generator was late".to_owned(),
+            }],
         }
     }
 
@@ -189,6 +207,8 @@ mod tests {
             "| fast | 3.00 µs  |",
             "missed by 50 %",
             "| node/get | p50  |",
+            "see notes",
+            "- node/get, round 2: the generator was late",
         ] {
             assert!(page.contains(part), "{part} in\n{page}");
         }

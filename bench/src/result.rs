@@ -38,6 +38,20 @@ pub struct ResultFile {
     pub measurements: Vec<Measurement>,
     /// What became of each goal.
     pub goals: Vec<GoalOutcome>,
+    /// What has to be known to read the figures; missing from results of earlier builds.
+    #[serde(default)]
+    pub notes: Vec<Note>,
+}
+
+/// Why the figures of one turn say less than they seem to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Note {
+    /// Subject and load.
+    pub cell: Cell,
+    /// Which turn of that cell, from 1.
+    pub round: u32,
+    /// A sentence.
+    pub text: String,
 }
 
 /// One measure of one cell over all rounds.
@@ -80,6 +94,7 @@ pub struct GoalOutcome {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Rounds {
     cells: BTreeMap<Cell, BTreeMap<Measure, Vec<f64>>>,
+    notes: Vec<Note>,
 }
 
 impl Rounds {
@@ -89,6 +104,18 @@ impl Rounds {
         for (measure, figure) in figures {
             measures.entry(*measure).or_default().push(*figure);
         }
+    }
+
+    /// Adds a note on the turn of `cell` in `round`.
+    pub fn note(&mut self, cell: &Cell, round: u32, text: String) {
+        let cell = cell.clone();
+        self.notes.push(Note { cell, round, text });
+    }
+
+    /// The notes on all turns.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// All figures of one measure of one cell, in the order of rounds.
@@ -182,11 +209,22 @@ impl ResultFile {
         fs::write(folder.join(RESULT_FILE), text)
     }
 
-    /// Whether a goal was missed or could not be judged.
+    /// How many goals have a bound.
+    #[must_use]
+    pub fn judged(&self) -> usize {
+        self.verdicts().count()
+    }
+
+    /// How many of them were missed or could not be judged.
     #[must_use]
     pub fn misses(&self) -> usize {
-        let judged = self.goals.iter().filter_map(|goal| goal.verdict);
-        judged.filter(|verdict| *verdict != Verdict::Met).count()
+        self.verdicts()
+            .filter(|verdict| *verdict != Verdict::Met)
+            .count()
+    }
+
+    fn verdicts(&self) -> impl Iterator<Item = Verdict> {
+        self.goals.iter().filter_map(|goal| goal.verdict)
     }
 }
 
@@ -279,8 +317,14 @@ mod tests {
             revision,
             machine: Machine::here(),
             measurements: rounds().measurements(),
-            goals: vec![rounds().judge(&goal("at_most = 4.0"))],
+            goals: vec![
+                rounds().judge(&goal("at_most = 4.0")),
+                rounds().judge(&goal("at_most = 1.0")),
+                rounds().judge(&goal("")),
+            ],
+            notes: vec![],
         };
+        assert_eq!((result.misses(), result.judged()), (1, 2));
         result.write(&first).unwrap();
         assert_eq!(ResultFile::read(&first).unwrap(), result);
         result.schema += 1;

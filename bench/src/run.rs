@@ -12,13 +12,13 @@ use anyhow::{Context, Result, ensure};
 use crate::binaries::{self, Binaries};
 use crate::calendar::Moment;
 use crate::machine::{Machine, Revision};
-use crate::measure::{Figures, Measure};
+use crate::measure::Measure;
 use crate::report;
 use crate::result::{self, ResultFile, Rounds, SCHEMA};
 use crate::scenario::{Cell, Load, LoadKind, Scenario, Subject};
 use crate::steps::Steps;
 use crate::subject::Running;
-use crate::turn::Turns;
+use crate::turn::{Findings, Turns};
 
 /// What whoever starts a scenario may change about it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -72,6 +72,7 @@ pub fn scenario(name: &str, options: &RunOptions) -> Result<(ResultFile, PathBuf
         machine: Machine::here(),
         measurements: rounds.measurements(),
         goals: rounds.outcomes(&scenario),
+        notes: rounds.notes().to_vec(),
     };
     result.write(&folder)?;
     fs::write(folder.join("README.md"), report::page(&result))?;
@@ -157,11 +158,14 @@ impl<'a> Round<'a> {
                 let folder = format!("{}-{}-{number}", subject.name, load.name);
                 let rate = rate_of(&cell, load, &rates)?;
                 let turn = self.turn(subject, load, rate, &self.files.join(folder));
-                let figures = turn.with_context(|| format!("{} at {}", subject.name, load.name))?;
-                if let Some(rate) = figures.get(&Measure::Rate) {
+                let found = turn.with_context(|| format!("{} at {}", subject.name, load.name))?;
+                if let Some(rate) = found.figures.get(&Measure::Rate) {
                     rates.insert(cell.clone(), *rate);
                 }
-                self.rounds.add(&cell, &figures);
+                self.rounds.add(&cell, &found.figures);
+                for reason in found.limits {
+                    self.rounds.note(&cell, number, reason);
+                }
             }
         }
         Ok(())
@@ -173,14 +177,14 @@ impl<'a> Round<'a> {
         load: &Load,
         rate: Option<f64>,
         files: &Path,
-    ) -> Result<Figures> {
+    ) -> Result<Findings> {
         if let Some(running) = self.running.get(subject.name.as_str()) {
             return self.turns.take(running, load, rate, files);
         }
         let running = self.start(subject)?;
-        let figures = self.turns.take(&running, load, rate, files)?;
+        let found = self.turns.take(&running, load, rate, files)?;
         running.stop()?;
-        Ok(figures)
+        Ok(found)
     }
 
     fn start(&mut self, subject: &Subject) -> Result<Running> {

@@ -53,6 +53,7 @@ pub fn run(out: Option<&Path>, command: String) -> Result<PathBuf> {
         machine: Machine::here(),
         measurements: rounds.measurements(),
         goals: Vec::new(),
+        notes: Vec::new(),
     };
     result.write(&folder)?;
     fs::write(folder.join("README.md"), report::page(&result))?;

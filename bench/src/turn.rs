@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use loadgen::report::Summary;
 
 use crate::binaries::Binaries;
 use crate::generator::Run;
@@ -26,6 +27,24 @@ pub struct Turns<'a> {
     pub scenario: &'a Scenario,
 }
 
+/// What a turn found out.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Findings {
+    /// Its figures.
+    pub figures: Figures,
+    /// In an open loop, why the generator was what limited it: then the figures are its own.
+    pub limits: Vec<String>,
+}
+
+impl From<Figures> for Findings {
+    fn from(figures: Figures) -> Self {
+        Self {
+            figures,
+            limits: Vec::new(),
+        }
+    }
+}
+
 impl Turns<'_> {
     /// Lets `running` take its turn at `load`; files of the generator go to `folder`. `rate` is
     /// that of an open loop.
@@ -38,20 +57,24 @@ impl Turns<'_> {
         load: &Load,
         rate: Option<f64>,
         folder: &Path,
-    ) -> Result<Figures> {
-        match (load.kind, load.generator) {
-            (LoadKind::Idle, _) => self.idle(running),
-            (LoadKind::Fill, _) => self.fill(running, load, folder),
-            (LoadKind::Requests, GeneratorKind::Minimal) => self.minimal(running, load, folder),
+    ) -> Result<Findings> {
+        let figures = match (load.kind, load.generator) {
+            (LoadKind::Idle, _) => self.idle(running)?,
+            (LoadKind::Fill, _) => self.fill(running, load, folder)?,
+            (LoadKind::Requests, GeneratorKind::Minimal) => self.minimal(running, load, folder)?,
             (LoadKind::Requests, GeneratorKind::Loadgen) => {
                 let run = self.run(running, load, rate)?;
                 let before = running.cpu()?;
                 let outcome = run.carry_out(&self.binaries.loadgen, folder)?;
                 let cpu = running.cpu()?.since(&before);
                 outcome.faultless()?;
-                Ok(measure::of_requests(&outcome.summary, cpu))
+                return Ok(Findings {
+                    figures: measure::of_requests(&outcome.summary, cpu),
+                    limits: limits(&outcome.summary, rate.is_some()),
+                });
             }
-        }
+        };
+        Ok(figures.into())
     }
 
     /// Writes every key of `load` once, so that reads of later turns find them.
@@ -147,6 +170,15 @@ impl Turns<'_> {
     }
 }
 
+/// The generator's verdict on itself. A closed loop is meant to keep it busy: there it says nothing.
+fn limits(summary: &Summary, is_open: bool) -> Vec<String> {
+    if is_open {
+        summary.bottleneck.reasons.clone()
+    } else {
+        Vec::new()
+    }
+}
+
 /// A preload is a run whose measured part is as short as can be.
 const PRELOAD_RUN: Duration = Duration::from_millis(200);
 
@@ -157,3 +189,17 @@ const ACCOUNTED_METRIC: &str = "chordite_store_used_bytes";
 
 /// How many records it holds.
 const RECORDS_METRIC: &str = "chordite_store_records";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_open_loop_carries_the_verdict() {
+        let mut summary = Summary::default();
+        summary.bottleneck.limited = true;
+        summary.bottleneck.reasons.push("late".to_owned());
+        assert_eq!(limits(&summary, true), ["late"]);
+        assert!(limits(&summary, false).is_empty());
+    }
+}

@@ -144,7 +144,7 @@ struct DataArgs {
     /// Lifetime of values in seconds; 0 leaves it to the node
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     ttl: u16,
-    /// Replicas asked for; 0 leaves it to the ring
+    /// Replicas asked for; 0 leaves it to the ring. No effect yet: nodes do not replicate
     #[arg(long, default_value_t = 0)]
     replication: u8,
     /// Seed of keys and values: runs with the same one share their data

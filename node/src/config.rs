@@ -22,7 +22,7 @@ use std::time::Duration;
 use proto::peer::{NodeName, RingParams};
 
 pub use error::ConfigError;
-pub use layers::Flag;
+pub use layers::{ENVIRONMENT_PREFIX, Flag};
 pub use value::{Fsync, IoDriver, LogFormat, LogLevel, parse_duration};
 
 /// All settings of a node; [`keys::KEYS`] documents each with its unit, default and range.
@@ -236,6 +236,18 @@ mod tests {
         assert_eq!(config.bootstrapper[1].as_str(), "[::1]:7502");
         assert_eq!(config.ttl_max, Duration::from_secs(90 * 86_400));
         assert_eq!(config.memory_max, 64 << 20);
+    }
+
+    #[test]
+    fn only_lists_of_paths_are_split_at_commas() {
+        let text = "hostkey = a,b.pem\n[dht]\nhostcert = c, d.pem\nca_cert = e.pem, f.pem\n\
+                    data_dir = g,h\n";
+        let config = load(text, &[], &[]).unwrap();
+        assert!(config.hostkey.ends_with("a,b.pem"), "{:?}", config.hostkey);
+        assert!(config.hostcert.ends_with("c, d.pem"));
+        assert!(config.data_dir.unwrap().ends_with("g,h"));
+        assert_eq!(config.ca_cert.len(), 2);
+        assert!(config.ca_cert.iter().all(|path| path.is_absolute()));
     }
 
     #[test]

@@ -6,6 +6,15 @@
 //! receive buffer. Neither allocates for Get, Put, Delete, Value, Stored, Absent and the empty
 //! messages.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 mod code;
 mod decode;
 mod encode;

@@ -16,6 +16,15 @@
 //! says that bytes are wrong as soon as the wrong byte is there; the connection is then closed
 //! without an answer.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use thiserror::Error;
 
 use crate::key::{KEY_BYTES, Key};
@@ -213,7 +222,7 @@ pub fn encode_put(
         return Err(ValueLength { got });
     }
     let mut head = [0; PUT_BYTES];
-    head[0..2].copy_from_slice(&size_bytes(PUT_BYTES + got));
+    head[0..2].copy_from_slice(&size_bytes(PUT_BYTES, got));
     head[2..4].copy_from_slice(&DHT_PUT.to_be_bytes());
     head[4..6].copy_from_slice(&ttl_s.to_be_bytes());
     head[6] = replication;
@@ -285,16 +294,16 @@ fn answer(kind: u16, whole: &[u8]) -> Option<Answer<'_>> {
 #[inline]
 fn write_keyed(out: &mut Vec<u8>, kind: u16, key: &Key, value_len: usize) {
     let mut head = [0; KEYED_BYTES];
-    head[0..2].copy_from_slice(&size_bytes(KEYED_BYTES + value_len));
+    head[0..2].copy_from_slice(&size_bytes(KEYED_BYTES, value_len));
     head[2..4].copy_from_slice(&kind.to_be_bytes());
     head[4..].copy_from_slice(key.as_bytes());
-    out.reserve(KEYED_BYTES + value_len);
+    out.reserve(KEYED_BYTES.saturating_add(value_len));
     out.extend_from_slice(&head);
 }
 
 #[inline]
-fn size_bytes(size: usize) -> [u8; 2] {
-    u16::try_from(size)
+fn size_bytes(head_bytes: usize, value_len: usize) -> [u8; 2] {
+    u16::try_from(head_bytes.saturating_add(value_len))
         .expect("callers bound the value's length")
         .to_be_bytes()
 }

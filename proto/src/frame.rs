@@ -15,6 +15,15 @@
 //! Magic and version keep their place in every future version, so that any two sides can at least
 //! tell each other which version they speak.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use thiserror::Error;
 
 use crate::limits::FRAME_BODY_BYTES_MAX;
@@ -91,7 +100,7 @@ impl Header {
     #[inline]
     #[must_use]
     pub const fn frame_len(&self) -> usize {
-        HEADER_BYTES + self.body_len as usize
+        HEADER_BYTES.saturating_add(self.body_len as usize)
     }
 }
 

@@ -5,6 +5,15 @@
 //! DNS name or IP address, letter for letter (no wildcards). [`read`] trusts nothing: it may be
 //! given any bytes. That a CA of the ring has signed them is for `tls` to check.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;

@@ -10,6 +10,15 @@
 //! close. A socket should be shut down for writing and read to its end before it is dropped, or the
 //! kernel may throw those last bytes away.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 mod config;
 mod error;
 mod hello;

@@ -5,6 +5,15 @@
 //! be made by computing its id, so a message cannot place a node where its name does not put it
 //! (the ID-mapping attack).
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use std::fmt;
 use std::sync::Arc;
 

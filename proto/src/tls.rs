@@ -6,6 +6,15 @@
 //! certificate is for is checked by `link` right after the handshake, not inside it: an alert could
 //! not carry the reason to the other side.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

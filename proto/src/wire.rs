@@ -14,6 +14,15 @@
 //!        | n+25 u8 timeouts | n+26 u8 cached | n+27 i32 offset, −(n+27) | n+31 u32 n
 //! ```
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 

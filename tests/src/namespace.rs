@@ -18,17 +18,28 @@ pub struct Switch {
     count: usize,
 }
 
-/// Why namespaces cannot be made here, if they cannot: root and `ip` are needed.
+/// Why namespaces cannot be made here, if they cannot: one is made and removed again, because a
+/// container may let root list namespaces and yet make none.
 #[must_use]
 pub fn obstacle() -> Option<String> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
     if !rustix::process::geteuid().is_root() {
         return Some("network namespaces need root".into());
     }
-    match Command::new("ip").arg("netns").output() {
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let probe = format!("cdprobe-{}-{number}", process::id());
+    let refusal = |action| match Command::new("ip").args(["netns", action, &probe]).output() {
         Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Ok(output) => {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            Some(format!("`ip netns {action}` is refused: {}", errors.trim()))
+        }
         Err(error) => Some(format!("`ip` of iproute2 cannot be started: {error}")),
-    }
+    };
+    let made = refusal("add");
+    // A refused `add` may leave its mount point behind.
+    let removed = refusal("del");
+    made.or(removed)
 }
 
 impl Switch {

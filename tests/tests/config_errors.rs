@@ -269,6 +269,20 @@ fn a_log_file_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_data_folder_that_cannot_be_made_is_named() {
+    let plan = written_plan();
+    fs::write(plan.dir.join("file"), "no folder\n").expect("the work folder is writable");
+    for value in ["file", "file/data", "file/data/below"] {
+        // The line belongs to [dht], in which the file ends.
+        let text = format!("{}\ndata_dir = {value}\n", plan.ini().trim_end());
+        let number = text.lines().count();
+        fs::write(plan.ini_path(), text).expect("the work folder is writable");
+        let place = format!("node.ini:{number}");
+        expect_line(&serve(&plan), 3, &[&place, "data_dir", value]);
+    }
+}
+
+#[test]
 fn serve_check_only_checks() {
     let plan = written_plan();
     let ini = plan.ini_path().display().to_string();

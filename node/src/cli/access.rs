@@ -50,7 +50,7 @@ pub(crate) struct HintArgs {
     /// Lifetime in seconds; 0 takes the node's default
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) ttl: u32,
-    /// Hosts that are to hold it; 0 takes the ring's
+    /// Hosts that are to hold it; 0 takes the ring's. No effect yet: one host holds a value
     #[arg(long, value_name = "R", default_value_t = 0)]
     pub(crate) replication: u8,
 }

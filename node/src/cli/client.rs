@@ -51,7 +51,7 @@ pub(crate) struct NewValue<'a> {
     pub(crate) key: &'a Key,
     /// Lifetime in seconds; 0 takes the node's default.
     pub(crate) ttl_s: u32,
-    /// Replicas wanted; 0 takes the ring's.
+    /// Replicas wanted; 0 takes the ring's. Without effect until there is replication.
     pub(crate) replication: u8,
     /// 1 to 65,495 bytes.
     pub(crate) value: &'a [u8],

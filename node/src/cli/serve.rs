@@ -1,10 +1,11 @@
 //! `chordite serve`: reads the configuration from its four layers, then hands over to the node.
 //! Nothing is opened before the configuration is known to be right.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
-use node::config::{Config, Flag, keys};
+use node::config::{Config, ENVIRONMENT_PREFIX, Flag, keys};
 use node::exit::Exit;
 use node::trust;
 use rustix::process::{Pid, Signal};
@@ -83,10 +84,29 @@ pub(crate) fn load(
     file: Option<&std::path::Path>,
     settings: &SettingArgs,
 ) -> Result<Config, Failure> {
-    // Variables that are not Unicode cannot be ours, and `std::env::vars` panics on them.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment = environment(std::env::vars_os())?;
     Ok(Config::load(file, environment, &settings.flags()?)?)
+}
+
+/// The variables that may be ours. One that is not Unicode is passed over when it is somebody
+/// else's and refused when it is ours, because nobody may believe it in force.
+fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, Failure> {
+    let ours = variables.filter(|(name, _)| {
+        let bytes = name.as_encoded_bytes();
+        bytes.starts_with(ENVIRONMENT_PREFIX.as_bytes())
+    });
+    let unicode = |(name, value): (OsString, OsString)| {
+        let shown = name.display().to_string();
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => Ok((name, value)),
+            _ => Err(Failure::usage(format!(
+                "environment variable {shown}: its name or value is not Unicode"
+            ))),
+        }
+    };
+    ours.map(unicode).collect()
 }
 
 impl SettingArgs {
@@ -137,4 +157,19 @@ fn end_with_parent(parent: i32) -> Result<(), Failure> {
     Err(Failure::usage(format!(
         "--parent-pid {parent} is not the parent of this process"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    #[test]
+    fn only_variables_of_ours_have_to_be_unicode() {
+        let broken = || OsString::from_vec(vec![0xff]);
+        let read = |name: &str| environment([(OsString::from(name), broken())].into_iter());
+        assert_eq!(read("UNRELATED").ok(), Some(vec![]));
+        let refused = read("CHORDITE_SHARDS").unwrap_err().message;
+        assert!(refused.contains("CHORDITE_SHARDS"), "{refused}");
+    }
 }

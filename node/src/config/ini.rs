@@ -3,6 +3,15 @@
 //! run to the end of the line; a pair of double quotes around one is taken off. No escapes, no
 //! continuation lines, no comments after a value.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 /// One meaningful line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Line<'a> {

@@ -30,7 +30,7 @@ pub struct Key {
     /// What it means: one sentence without a full stop.
     pub doc: &'static str,
     /// What values it takes and where they go.
-    kind: Kind,
+    pub(super) kind: Kind,
 }
 
 /// Where a key stands in the file.
@@ -61,7 +61,7 @@ type Word = (&'static str, fn() -> u64);
 
 /// What values a key takes, and the field they go to.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(super) enum Kind {
     /// A whole number, or `word` for what `word_means`.
     Count {
         min: u64,
@@ -199,14 +199,6 @@ impl Key {
             Kind::Paths { .. } => "the path of a file, several separated by commas".into(),
             Kind::RingName { .. } => "1 to 64 letters, digits, `-`, `_` and `.`".into(),
         }
-    }
-
-    /// Whether relative values in a file are meant from the folder of the file.
-    pub(super) const fn is_path(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Path { .. } | Kind::OptionalPath { .. } | Kind::Paths { .. }
-        )
     }
 
     /// Parses `setting`, checks its range and puts it into its field.

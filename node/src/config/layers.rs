@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::ini::{self, Item};
-use super::keys::{self, Key, Section};
+use super::keys::{self, Key, Kind, Section};
 use super::nearest::nearest;
 
 /// A setting from the command line.
@@ -177,10 +177,10 @@ fn file_layer(path: &Path, text: &str) -> Result<Layer, ConfigError> {
                         first_line,
                     });
                 }
-                let text = if key.is_path() {
-                    joined(path, value)
-                } else {
-                    value.to_owned()
+                let text = match key.kind {
+                    Kind::Path { .. } | Kind::OptionalPath { .. } => joined(path, value),
+                    Kind::Paths { .. } => joined_each(path, value),
+                    _ => value.to_owned(),
                 };
                 layer.0.insert(key.name, Setting { text, at });
             }
@@ -240,15 +240,20 @@ fn find(name: &str, at: &str) -> Result<&'static Key, ConfigError> {
     })
 }
 
-/// Paths in a file are meant from its folder, so that a folder with a node's files can be moved.
+/// Paths in a file are meant from its folder, so that a folder with a node's files can be moved. A
+/// blank one stays blank.
 fn joined(file: &Path, value: &str) -> String {
     let folder = file.parent().unwrap_or(Path::new(""));
-    let join = |path: &str| folder.join(path.trim()).display().to_string();
-    let paths: Vec<String> = value
-        .split(',')
-        .filter(|path| !path.trim().is_empty())
-        .map(join)
-        .collect();
+    match value.trim() {
+        "" => String::new(),
+        path => folder.join(path).display().to_string(),
+    }
+}
+
+/// As [`joined`], for each path of a list.
+fn joined_each(file: &Path, list: &str) -> String {
+    let paths = list.split(',').filter(|path| !path.trim().is_empty());
+    let paths: Vec<String> = paths.map(|path| joined(file, path)).collect();
     paths.join(",")
 }
 
@@ -312,7 +317,7 @@ fn missing(key: &'static Key, file: Option<&Path>) -> ConfigError {
 }
 
 /// What stands in front of a key in the name of its environment variable.
-pub(super) const ENVIRONMENT_PREFIX: &str = "CHORDITE_";
+pub const ENVIRONMENT_PREFIX: &str = "CHORDITE_";
 
 /// The origin of a value that nobody set.
 const BY_DEFAULT: &str = "default";

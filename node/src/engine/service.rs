@@ -10,7 +10,8 @@ use super::store::PutError;
 
 impl Shard {
     /// Carries out a request on one of this shard's keys. The value of the answer is borrowed from
-    /// the store. Without replicas the one host that has a write is this one.
+    /// the store. There is no replication yet: the hint of a put has no effect, and the one host
+    /// that has a write is this one.
     pub(super) fn serve(&mut self, request: &ClientRequest<'_>, now: Now) -> Message<'_> {
         let route = Route::default();
         match *request {

@@ -36,10 +36,13 @@ pub fn encode(out: &mut Vec<u8>, request: RequestId, message: &Message<'_>) {
     };
     header.write(out);
     append_body(out, message);
-    let body_len = out.len() - start - HEADER_BYTES;
-    assert!(body_len <= FRAME_BODY_BYTES_MAX, "a body above its limit");
-    let body_len = u32::try_from(body_len).unwrap_or(u32::MAX);
-    out[start + 4..start + 8].copy_from_slice(&body_len.to_le_bytes());
+    let frame = out.get_mut(start..);
+    let (header, body) = frame
+        .and_then(<[u8]>::split_first_chunk_mut::<HEADER_BYTES>)
+        .expect("the header has just been written");
+    assert!(body.len() <= FRAME_BODY_BYTES_MAX, "a body above its limit");
+    let body_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    header[4..8].copy_from_slice(&body_len.to_le_bytes());
 }
 
 fn append_body(out: &mut Vec<u8>, message: &Message<'_>) {
@@ -256,11 +259,9 @@ fn route(route: Route) -> wire::Route {
 
 /// The text up to its limit, cut between characters.
 fn cut(reason: &str) -> &str {
-    let mut end = reason.len().min(REASON_BYTES_MAX);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    &reason[..end]
+    let longest = reason.len().min(REASON_BYTES_MAX);
+    let mut cuts = (0..=longest).rev();
+    cuts.find_map(|end| reason.get(..end)).unwrap_or_default()
 }
 
 /// Writes an rkyv body straight to the end of `out`. The scratch space on the stack holds what rkyv

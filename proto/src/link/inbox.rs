@@ -19,7 +19,7 @@ impl Inbox {
 
     /// Plaintext not yet polled.
     pub(super) const fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.bytes.len().saturating_sub(self.start)
     }
 
     /// Whether no part of a frame is waiting for its rest.
@@ -40,7 +40,7 @@ impl Inbox {
         } else {
             return;
         }
-        self.checked -= self.start;
+        self.checked = self.checked.saturating_sub(self.start);
         self.start = 0;
     }
 
@@ -59,14 +59,14 @@ impl Inbox {
     /// The frame just seen is whole and may be polled.
     #[inline]
     pub(super) const fn pass(&mut self, header: Header) {
-        self.checked += header.frame_len();
+        self.checked = self.checked.saturating_add(header.frame_len());
     }
 
     /// The frame just seen is the link's own and is not polled. Only the first frame of a link is
     /// swallowed, so none is waiting before it.
     pub(super) fn swallow(&mut self, header: Header) {
         assert!(self.start == self.checked, "a frame waits before the Hello");
-        self.checked += header.frame_len();
+        self.checked = self.checked.saturating_add(header.frame_len());
         self.start = self.checked;
     }
 
@@ -76,7 +76,7 @@ impl Inbox {
         let checked = self.bytes.get(self.start..self.checked)?;
         let header = Header::parse_as(version, checked).ok()??;
         let frame = Frame::cut(header, checked)?;
-        self.start += frame.bytes.len();
+        self.start = self.start.saturating_add(frame.bytes.len());
         Some(frame)
     }
 }

@@ -51,7 +51,7 @@ impl Link {
                 return Err(LinkError::Plaintext { first: *first });
             }
         }
-        self.handshake_bytes += ciphertext.len();
+        self.handshake_bytes = self.handshake_bytes.saturating_add(ciphertext.len());
         if self.handshake_bytes > HANDSHAKE_BYTES_MAX {
             return Err(LinkError::HandshakeTooLong);
         }

@@ -56,7 +56,7 @@ impl fmt::Display for Verdict {
             writeln!(f, "violation: {violation}")?;
         }
         for member in &self.silent {
-            writeln!(f, "silent: {member}")?;
+            writeln!(f, "unconfirmed: {member}")?;
         }
         for flaw in &self.flaws {
             writeln!(f, "not ideal: {flaw}")?;
@@ -89,7 +89,7 @@ pub(crate) fn check(members: &[RingMember], successors: usize) -> Result<Verdict
     for member in members.iter().filter(|member| !is_inside(member)) {
         let name = format!("{}/{}", member.node, member.vnode);
         match member.phase.as_str() {
-            UNREACHABLE => silent.push(name),
+            UNREACHABLE => silent.push(format!("{name} does not answer")),
             phase => flaws.push(format!("{name} is {phase}")),
         }
     }
@@ -276,7 +276,7 @@ pub(super) mod tests {
         ring[2].phase = UNREACHABLE.into();
         let found = verdict(&ring, 16);
         assert!(!found.is_clean());
-        assert_eq!(found.first_flaw(), Some("n3:1/0"));
+        assert_eq!(found.first_flaw(), Some("n3:1/0 does not answer"));
         assert!(
             found
                 .to_string()

@@ -108,7 +108,8 @@ pub const KEYS: &[Key] = &[
         count(1, limits::REPLICATION_MAX as u64, |c, v| {
             c.replication = narrow(v);
         }),
-        "Hosts that hold each value, the same for all members; at most successors + 1",
+        "Hosts that hold each value, the same for all members; at most successors + 1. In force \
+         with replication",
     ),
     dht(
         "write_quorum",
