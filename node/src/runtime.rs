@@ -3,8 +3,8 @@
 //! they want done.
 //!
 //! Start: everything is checked and bound first (`prepare`), then the workers start, then the admin
-//! server on the calling thread. Stop: clients are finished, the ring is left, links and tasks end,
-//! and only then do the runtimes go.
+//! server on the calling thread. Stop: what clients have asked is answered, the ring is left, links
+//! and tasks end, and only then do the runtimes go.
 
 mod admin;
 mod api;

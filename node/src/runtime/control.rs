@@ -2,13 +2,16 @@
 //! Calls travel over a bounded channel for each core; answers over one made for the call.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use monoio::time;
 use proto::id::Id;
 use proto::message::LookupMode;
 use tokio::sync::oneshot;
 
 use super::api::ApiCounts;
 use super::links::LinkCounts;
+use super::notify::race;
 use super::operators::Waiting;
 use super::shell::Shell;
 use crate::engine::counters::Counters;
@@ -24,10 +27,19 @@ pub(crate) enum Call {
     Lookup(Id, LookupMode, oneshot::Sender<ClientAnswer>),
     /// What the core has counted and holds.
     Report(oneshot::Sender<CoreReport>),
-    /// Accept no more clients and finish what those there are have asked.
-    DrainClients(oneshot::Sender<()>),
+    /// Take no more requests of clients and finish what is in flight.
+    Drain(Drain, oneshot::Sender<()>),
     /// End all links and all tasks.
     Finish,
+}
+
+/// What is to be finished before a node goes on stopping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Drain {
+    /// What clients of the DHT API, native clients and operators have asked.
+    Clients,
+    /// That, and what other nodes have asked.
+    All,
 }
 
 /// What a core has counted and holds.
@@ -133,19 +145,36 @@ pub(crate) async fn serve(shell: &Rc<Shell>, calls: flume::Receiver<Call>) {
             Call::Report(reply) => {
                 let _ = reply.send(CoreReport::of(shell));
             }
-            Call::DrainClients(reply) => {
+            Call::Drain(what, reply) => {
                 shell.api.closing.open();
-                shell.spawn(drain_clients(Rc::clone(shell), reply));
+                shell.input(|core, _| core.refuse_clients());
+                shell.spawn(drain(Rc::clone(shell), what, reply));
             }
             Call::Finish => return,
         }
     }
 }
 
-async fn drain_clients(shell: Rc<Shell>, reply: oneshot::Sender<()>) {
+/// Waits for the answers of all requests under way, and until links have sent theirs. Nothing
+/// notifies of that: it is looked for, which costs a running node nothing.
+async fn drain(shell: Rc<Shell>, what: Drain, reply: oneshot::Sender<()>) {
     shell.api.stop_reading();
-    while shell.api.open() > 0 {
-        shell.api.closed.notified().await;
+    while what == Drain::Clients && shell.api.open() > 0 && !reply.is_closed() {
+        let _ = race(shell.api.closed.notified(), time::sleep(DRAIN_PAUSE)).await;
+    }
+    loop {
+        shell.settle();
+        let under_way = shell.look(|core| match what {
+            Drain::Clients => core.client_operations_len(),
+            Drain::All => core.operations_len(),
+        });
+        if under_way == 0 && shell.links.are_flushed(what) || reply.is_closed() {
+            break;
+        }
+        time::sleep(DRAIN_PAUSE).await;
     }
     let _ = reply.send(());
 }
+
+/// How often requests under way are looked for while a node stops.
+const DRAIN_PAUSE: Duration = Duration::from_millis(2);
