@@ -66,6 +66,12 @@ fn announce(node: &Node) {
     let config = &node.config;
     let (driver, reason) = (node.choice.driver.name(), &node.choice.reason);
     tracing::info!(driver, "{reason}");
+    if config.busy_poll_us > 0 && !node.choice.driver.is_uring() {
+        tracing::warn!(
+            driver,
+            "busy_poll_us is ignored: it works with io_uring only"
+        );
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         name = %config.advertise,
