@@ -39,7 +39,6 @@ mod tasks;
 mod ticket;
 mod worker;
 
-pub use driver::DriverError;
 pub use prepare::ServeError;
 
 use crate::config::Config;
@@ -48,9 +47,8 @@ use crate::config::Config;
 /// one line for the operator and says which exit code it deserves.
 pub fn serve(config: Config) -> Result<(), ServeError> {
     let _log = logging::init(&config)?;
-    let result = prepare::prepare(&config)
-        .and_then(|prepared| node::Node::start(config, prepared))
-        .and_then(stop::run_until_stopped);
+    let result =
+        prepare::prepare(&config).and_then(|prepared| stop::run_until_stopped(config, prepared));
     if let Err(error) = &result {
         tracing::error!("{error}");
     }

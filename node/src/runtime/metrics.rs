@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::control::CoreReport;
-use super::node::{Node, resident_bytes, start_seconds};
+use super::node::{Node, resident_bytes};
 
 /// The content type of the text that `encode` makes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -113,7 +113,7 @@ impl Collector for Figures {
     }
 }
 
-fn of_node(node: &Node, reports: &[CoreReport]) -> [Figure<f64>; 4] {
+fn of_node(node: &Node, reports: &[CoreReport]) -> Vec<Figure<f64>> {
     let is_member = reports.iter().all(|core| core.is_member);
     let figure = |name, help, unit, value| Figure {
         name,
@@ -121,11 +121,11 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> [Figure<f64>; 4] {
         unit,
         value,
     };
-    let seconds = Some(Unit::Seconds);
+    let seconds = || Some(Unit::Seconds);
     let bytes = Some(Unit::Bytes);
     let resident = u32::try_from(resident_bytes() / 1024).unwrap_or(u32::MAX);
     let cores = u32::try_from(reports.len()).unwrap_or(u32::MAX);
-    [
+    let mut figures = vec![
         figure(
             "member",
             "1 while a member of the ring",
@@ -136,8 +136,8 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> [Figure<f64>; 4] {
         figure(
             "start_time",
             "Start, since 1970",
-            seconds,
-            start_seconds(node.start),
+            seconds(),
+            node.start_wall.as_secs_f64(),
         ),
         figure(
             "memory_resident",
@@ -145,7 +145,16 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> [Figure<f64>; 4] {
             bytes,
             f64::from(resident) * 1024.0,
         ),
-    ]
+    ];
+    figures.extend(node.certificate_expiry.map(|expiry| {
+        figure(
+            "certificate_expiry",
+            "End of the certificate in use, since 1970",
+            seconds(),
+            expiry.as_secs_f64(),
+        )
+    }));
+    figures
 }
 
 #[rustfmt::skip]

@@ -20,24 +20,29 @@ use super::admin;
 use super::control::{Call, Drain};
 use super::limits::{DRAIN_DEADLINE, FINISH_DEADLINE, LEAVE_DEADLINE};
 use super::node::{Node, Started};
-use super::prepare::ServeError;
+use super::prepare::{Prepared, ServeError};
+use crate::config::Config;
 use crate::engine::request::AdminRequest;
 
-/// Serves the admin address on this thread and waits for a signal; then stops the node.
-pub(crate) fn run_until_stopped(started: Started) -> Result<(), ServeError> {
+/// Starts the node, serves the admin address on this thread and waits for a signal; then stops the
+/// node. Signals are listened for before the first worker starts: one that comes in between waits.
+pub(crate) fn run_until_stopped(config: Config, prepared: Prepared) -> Result<(), ServeError> {
     let built = runtime::Builder::new_current_thread().enable_all().build();
     let built = built.map_err(|error| ServeError::System {
         what: "admin runtime",
         error,
     })?;
+    let mut signals = {
+        let _context = built.enter();
+        Signals::new()?
+    };
     let Started {
         node,
         workers,
         lost,
         admin,
-    } = started;
+    } = Node::start(config, prepared)?;
     let result = built.block_on(async {
-        let mut signals = Signals::new()?;
         let server = tokio::spawn(admin::serve(Arc::clone(&node), admin));
         announce(&node);
         let asked = tokio::select! {
