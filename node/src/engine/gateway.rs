@@ -125,6 +125,7 @@ impl Core {
             (Task::Shard(_) | Task::Handed, _) => (LookupMode::Cached, None),
         };
         let ticket = number.0 | OPERATION_TICKET;
+        self.counters.lookups_client += 1;
         self.router.lookup(ticket, target, mode, via, deadline, now);
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct CoreReport {
     pub(crate) memory: ShardMemory,
     /// Requests under way.
     pub(crate) operations: usize,
+    /// Other members in the routing view; only core 0 says it, which made the view.
+    pub(crate) members_known: usize,
     /// DHT API connections open.
     pub(crate) api_open: usize,
     /// What the DHT API has served.
@@ -95,6 +97,7 @@ impl CoreReport {
             shard: *core.shard().counters(),
             memory: core.shard().memory(),
             operations: core.operations_len(),
+            members_known: core.members_known(),
             api_open: shell.api.open(),
             api: ApiReport::of(&shell.api.counts),
             links_open: shell.links.open(),

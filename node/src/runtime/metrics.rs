@@ -158,7 +158,7 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> Vec<Figure<f64>> {
 }
 
 #[rustfmt::skip]
-fn counters() -> [Row; 28] {
+fn counters() -> [Row; 33] {
     let bytes = || Some(Unit::Bytes);
     [
         ("api_connections", "DHT API connections accepted", None, |c| c.api.connections),
@@ -180,6 +180,11 @@ fn counters() -> [Row; 28] {
         ("disowned", "Presumed owners that did not own the key", None, |c| c.counters.disowned),
         ("owner_timeouts", "Owners silent past their time", None, |c| c.counters.owner_timeouts),
         ("frames_received", "Frames received on links", None, |c| c.counters.frames_in),
+        ("lookups_client", "Lookups started for requests", None, |c| c.counters.lookups_client),
+        ("lookups_ring", "Lookups started for the ring", None, |c| c.counters.lookups_ring),
+        ("lookups_failed", "Lookups without an owner", None, |c| c.counters.lookups_failed),
+        ("lookup_rpcs", "RPCs of lookups that succeeded", None, |c| c.counters.lookup_rpcs),
+        ("lookup_timeouts", "Dead nodes met by them", None, |c| c.counters.lookup_timeouts),
         ("lookups_relayed", "Lookups served for others", None, |c| c.counters.lookups_relayed),
         ("stray_answers", "Answers to nothing that was asked", None, |c| c.counters.stray_answers),
         ("misbehaviours", "Peers that broke the rules", None, |c| c.counters.misbehaviours),
@@ -193,7 +198,7 @@ fn counters() -> [Row; 28] {
 }
 
 #[rustfmt::skip]
-fn gauges() -> [Row; 8] {
+fn gauges() -> [Row; 9] {
     let bytes = || Some(Unit::Bytes);
     [
         ("store_records", "Records held", None, |c| c.memory.records),
@@ -204,5 +209,6 @@ fn gauges() -> [Row; 8] {
         ("links_accepted_open", "Accepted links open", None, |c| c.links_open.0 as u64),
         ("links_dialled_open", "Dialled links up", None, |c| c.links_open.1 as u64),
         ("operations", "Requests under way", None, |c| c.operations as u64),
+        ("members_known", "Other members in the view", None, |c| c.members_known as u64),
     ]
 }
