@@ -87,4 +87,5 @@ impl Command {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 absent or not clean, 2 usage or configuration, \
-    3 data folder, 4 keys and certificates, 5 network, 6 storage, 7 bug.";
+    3 data folder, 4 keys and certificates, 5 network, 6 storage, \
+    7 a bug, or the system refused what no node can do without.";

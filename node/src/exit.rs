@@ -21,7 +21,7 @@ pub enum Exit {
     Network = 5,
     /// The storage failed, or is full.
     Storage = 6,
-    /// A bug in Chordite.
+    /// A bug in Chordite, or the system refused something no node can do without.
     Bug = 7,
 }
 

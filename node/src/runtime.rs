@@ -3,8 +3,8 @@
 //! they want done.
 //!
 //! Start: everything is checked and bound first (`prepare`), then the workers start, then the admin
-//! server on the calling thread. Stop: clients are finished, the ring is left, links and tasks end,
-//! and only then do the runtimes go.
+//! server on the calling thread. Stop: what clients have asked is answered, the ring is left, links
+//! and tasks end, and only then do the runtimes go.
 
 mod admin;
 mod api;
@@ -39,7 +39,6 @@ mod tasks;
 mod ticket;
 mod worker;
 
-pub use driver::DriverError;
 pub use prepare::ServeError;
 
 use crate::config::Config;
@@ -48,9 +47,8 @@ use crate::config::Config;
 /// one line for the operator and says which exit code it deserves.
 pub fn serve(config: Config) -> Result<(), ServeError> {
     let _log = logging::init(&config)?;
-    let result = prepare::prepare(&config)
-        .and_then(|prepared| node::Node::start(config, prepared))
-        .and_then(stop::run_until_stopped);
+    let result =
+        prepare::prepare(&config).and_then(|prepared| stop::run_until_stopped(config, prepared));
     if let Err(error) = &result {
         tracing::error!("{error}");
     }

@@ -1,13 +1,18 @@
 //! Going on purpose: a node told to stop leaves the ring, finishes and exits with 0; `dev` takes
 //! its nodes along however it ends.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use harness::certs::{Subject, issue_from};
 use harness::deadline::{self, secs};
+use harness::native::{Native, Own};
 use harness::process;
 use harness::ring::Ring;
 use harness::serve::{Plan, Serve, authority_dir};
+use proto::key::Key;
+use proto::message::{Get, Message, RequestId, Role};
+use proto::peer::NodeName;
 use rustix::process::Signal;
 
 #[test]
@@ -30,6 +35,46 @@ fn a_node_told_to_stop_leaves_and_exits_with_0() {
     });
     ring.wait_ideal(&ring.all(), secs(5));
     let finished = node.process.wait(secs(5));
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+}
+
+#[test]
+fn a_node_told_to_stop_answers_what_is_in_flight() {
+    let ring = Ring::with(3, &[]);
+    let node = newcomer(&ring);
+    let keys: Vec<_> = (0..IN_FLIGHT)
+        .map(|number| harness::dht::key(&format!("in flight {number}")))
+        .collect();
+    let (mut client, mut native) = (node.client(), native_client(&ring, &node.plan));
+    // What the paused node owns stays in flight until others take over or it wakes up.
+    ring.signal(2, Signal::STOP);
+    client.send(&keys.iter().flat_map(harness::dht::get).collect::<Vec<_>>());
+    let mut asked: BTreeSet<RequestId> = keys
+        .iter()
+        .map(|key| {
+            let key = Key::from_bytes(*key);
+            native.send(&Message::Get(Get { key }))
+        })
+        .collect();
+    // The node has read them all; a Ping behind them is answered at once.
+    let ping = native.send(&Message::Ping);
+    let ponged = native.receive(|request, _| {
+        asked.remove(&request);
+        (request == ping).then_some(())
+    });
+    ponged.expect("a Pong");
+    node.process.signal(Signal::TERM);
+    ring.signal(2, Signal::CONT);
+    for key in &keys {
+        let answer = client.receive_answer(key, secs(10));
+        assert_eq!(answer.expect("every GET is answered"), None);
+    }
+    client.expect_closed();
+    while !asked.is_empty() {
+        let answered = native.receive(|request, _| asked.remove(&request).then_some(()));
+        answered.unwrap_or_else(|error| panic!("{} unanswered: {error}", asked.len()));
+    }
+    let finished = node.process.wait(secs(20));
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
 }
 
@@ -86,6 +131,17 @@ fn the_nodes_of_a_killed_dev_die_with_it() {
     }
 }
 
+/// A native client of the node of `plan`, with a certificate of its own.
+fn native_client(ring: &Ring, plan: &Plan) -> Native {
+    let subject = Subject::client(&ring.ring, &NodeName::parse(CLIENT).expect("a name"));
+    let pems = issue_from(&authority_dir(&ring.dir), &subject);
+    let name = NodeName::parse(CLIENT).expect("a name");
+    let own = Own::new(pems, &ring.ring, &name, Role::Client);
+    let to = plan.name();
+    let addr = to.as_str().parse().expect("an address");
+    Native::dial(addr, &own, Some(&to)).expect("a client is welcome")
+}
+
 /// A fourth node, a process of the test's own, that has joined `ring`.
 fn newcomer(ring: &Ring) -> Serve {
     let mut plan = Plan::local(&ring.ring);
@@ -106,3 +162,9 @@ fn newcomer(ring: &Ring) -> Serve {
     );
     node
 }
+
+/// Requests of each client that are under way when the node is told to stop.
+const IN_FLIGHT: usize = 100;
+
+/// The name in the native client's certificate.
+const CLIENT: &str = "leaving-client:1";

@@ -70,6 +70,8 @@ pub struct Core {
     pub(super) view: SharedView,
     /// No other node is known: every key is this node's.
     pub(super) alone: bool,
+    /// The node stops: native clients are told to go to another one.
+    pub(super) refuses_clients: bool,
     pub(super) counters: Counters,
 }
 
@@ -119,6 +121,7 @@ impl Core {
             outbox: Outbox::new(core),
             view: Arc::new(RoutingView::default()),
             alone: false,
+            refuses_clients: false,
             counters: Counters::default(),
             config,
         }
@@ -265,6 +268,29 @@ impl Core {
     #[must_use]
     pub const fn shard(&self) -> &Shard {
         &self.shard
+    }
+
+    /// From now on requests of native clients are refused; what was asked before goes on. Fronts
+    /// refuse by themselves.
+    pub fn refuse_clients(&mut self) {
+        self.refuses_clients = true;
+    }
+
+    /// How many operations of fronts and native clients are under way.
+    #[must_use]
+    pub fn client_operations_len(&self) -> usize {
+        let is_client = |operation: &Operation| !matches!(operation.origin, Origin::Gateway(_));
+        self.operations.select(is_client).len()
+    }
+
+    /// How many other members the ring's view names: known to core 0, which makes it.
+    #[must_use]
+    pub fn members_known(&self) -> usize {
+        if self.config.core == 0 {
+            self.view.hops.len()
+        } else {
+            0
+        }
     }
 
     /// How many operations are under way.

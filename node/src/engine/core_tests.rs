@@ -237,3 +237,45 @@ fn a_native_client_is_served_as_by_a_gateway() {
     let answer = net.ask((0, 0), &ClientRequest::Get { key: key(5) }, 1_000);
     assert_eq!(value_of(&answer), Some(&b"native"[..]));
 }
+
+#[test]
+fn a_core_that_stops_refuses_native_clients_and_goes_on_for_its_fronts() {
+    let mut net = TestNet::new(3, 2);
+    net.run(20_000);
+    net.on((2, 1), |core, _| core.refuse_clients());
+    let mut frame = Vec::new();
+    let message = Put {
+        key: key(5),
+        ttl_s: 10,
+        replication: 0,
+        value: b"native",
+    };
+    codec::encode(&mut frame, RequestId(1), &Message::Put(message));
+    net.inject((2, 1), &name(99), Role::Client, &frame);
+    net.run(100);
+    let answer = net.ask((2, 1), &ClientRequest::Get { key: key(5) }, 1_000);
+    assert!(matches!(answer, ClientAnswer::Absent(_)), "{answer:?}");
+    assert_eq!(
+        net.core((2, 1)).expect("it lives").client_operations_len(),
+        0
+    );
+}
+
+#[test]
+fn lookups_are_counted_with_what_they_cost() {
+    let mut net = TestNet::new(5, 1);
+    net.run(20_000);
+    for i in 0..20 {
+        let target = key(i).position();
+        let mode = LookupMode::Recursive;
+        net.ask((0, 0), &ClientRequest::Lookup { target, mode }, 1_000);
+    }
+    let core = net.core((0, 0)).expect("it lives");
+    let counters = core.counters();
+    assert_eq!((counters.lookups_client, counters.lookups_failed), (20, 0));
+    assert!(
+        counters.lookups_ring > 0 && counters.lookup_rpcs > 0,
+        "{counters:?}"
+    );
+    assert_eq!((core.members_known(), counters.lookup_timeouts), (4, 0));
+}

@@ -25,6 +25,10 @@ use super::turn::OPERATION_TICKET;
 impl Core {
     /// Serves a client's request as its gateway.
     pub(super) fn begin(&mut self, origin: Origin, request: &ClientRequest<'_>, now: Now) {
+        if self.refuses_clients && matches!(origin, Origin::Client(_)) {
+            let failed = failure(FailureCode::NotMember);
+            return self.respond(origin, &Message::Failed(failed));
+        }
         let key = match *request {
             ClientRequest::Lookup { target, mode } => {
                 return self.begin_lookup(origin, target, mode, now);
@@ -122,6 +126,7 @@ impl Core {
             (Task::Shard(_) | Task::Handed, _) => (LookupMode::Cached, None),
         };
         let ticket = number.0 | OPERATION_TICKET;
+        self.counters.lookups_client += 1;
         self.router.lookup(ticket, target, mode, via, deadline, now);
     }
 

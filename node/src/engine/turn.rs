@@ -51,6 +51,7 @@ impl Core {
                     deadline,
                 } => {
                     let mode = LookupMode::Recursive;
+                    self.counters.lookups_ring += 1;
                     self.router.lookup(ticket, target, mode, via, deadline, now);
                 }
             }
@@ -81,6 +82,7 @@ impl Core {
     }
 
     fn looked_up(&mut self, ticket: u64, result: LookupResult, now: Now) {
+        self.counters.count_lookup(&result);
         if ticket & OPERATION_TICKET != 0 {
             self.resolved(RequestId(ticket & !OPERATION_TICKET), result, now);
         } else if let Some(ring) = &mut self.ring {

@@ -2,13 +2,16 @@
 //! Calls travel over a bounded channel for each core; answers over one made for the call.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use monoio::time;
 use proto::id::Id;
 use proto::message::LookupMode;
 use tokio::sync::oneshot;
 
 use super::api::ApiCounts;
 use super::links::LinkCounts;
+use super::notify::race;
 use super::operators::Waiting;
 use super::shell::Shell;
 use crate::engine::counters::Counters;
@@ -24,10 +27,19 @@ pub(crate) enum Call {
     Lookup(Id, LookupMode, oneshot::Sender<ClientAnswer>),
     /// What the core has counted and holds.
     Report(oneshot::Sender<CoreReport>),
-    /// Accept no more clients and finish what those there are have asked.
-    DrainClients(oneshot::Sender<()>),
+    /// Take no more requests of clients and finish what is in flight.
+    Drain(Drain, oneshot::Sender<()>),
     /// End all links and all tasks.
     Finish,
+}
+
+/// What is to be finished before a node goes on stopping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Drain {
+    /// What clients of the DHT API, native clients and operators have asked.
+    Clients,
+    /// That, and what other nodes have asked.
+    All,
 }
 
 /// What a core has counted and holds.
@@ -43,6 +55,8 @@ pub(crate) struct CoreReport {
     pub(crate) memory: ShardMemory,
     /// Requests under way.
     pub(crate) operations: usize,
+    /// Other members in the routing view; only core 0 says it, which made the view.
+    pub(crate) members_known: usize,
     /// DHT API connections open.
     pub(crate) api_open: usize,
     /// What the DHT API has served.
@@ -83,6 +97,7 @@ impl CoreReport {
             shard: *core.shard().counters(),
             memory: core.shard().memory(),
             operations: core.operations_len(),
+            members_known: core.members_known(),
             api_open: shell.api.open(),
             api: ApiReport::of(&shell.api.counts),
             links_open: shell.links.open(),
@@ -133,19 +148,36 @@ pub(crate) async fn serve(shell: &Rc<Shell>, calls: flume::Receiver<Call>) {
             Call::Report(reply) => {
                 let _ = reply.send(CoreReport::of(shell));
             }
-            Call::DrainClients(reply) => {
+            Call::Drain(what, reply) => {
                 shell.api.closing.open();
-                shell.spawn(drain_clients(Rc::clone(shell), reply));
+                shell.input(|core, _| core.refuse_clients());
+                shell.spawn(drain(Rc::clone(shell), what, reply));
             }
             Call::Finish => return,
         }
     }
 }
 
-async fn drain_clients(shell: Rc<Shell>, reply: oneshot::Sender<()>) {
+/// Waits for the answers of all requests under way, and until links have sent theirs. Nothing
+/// notifies of that: it is looked for, which costs a running node nothing.
+async fn drain(shell: Rc<Shell>, what: Drain, reply: oneshot::Sender<()>) {
     shell.api.stop_reading();
-    while shell.api.open() > 0 {
-        shell.api.closed.notified().await;
+    while what == Drain::Clients && shell.api.open() > 0 && !reply.is_closed() {
+        let _ = race(shell.api.closed.notified(), time::sleep(DRAIN_PAUSE)).await;
+    }
+    loop {
+        shell.settle();
+        let under_way = shell.look(|core| match what {
+            Drain::Clients => core.client_operations_len(),
+            Drain::All => core.operations_len(),
+        });
+        if under_way == 0 && shell.links.are_flushed(what) || reply.is_closed() {
+            break;
+        }
+        time::sleep(DRAIN_PAUSE).await;
     }
     let _ = reply.send(());
 }
+
+/// How often requests under way are looked for while a node stops.
+const DRAIN_PAUSE: Duration = Duration::from_millis(2);

@@ -37,11 +37,15 @@ pub(crate) enum Driver {
     Epoll,
 }
 
-/// io_uring was demanded and cannot be had.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("io_driver = io_uring, but {reason}")]
-pub struct DriverError {
-    reason: String,
+/// A worker cannot have the runtime it needs.
+#[derive(Debug, Error)]
+pub(crate) enum DriverError {
+    /// io_uring was demanded and cannot be had (the operator's to mend).
+    #[error("io_driver = io_uring, but {0}")]
+    Demanded(String),
+    /// Not even epoll can be had (the system's fault).
+    #[error("epoll cannot be had: {0}")]
+    Epoll(io::Error),
 }
 
 impl Driver {
@@ -69,7 +73,7 @@ pub(crate) fn choose(setting: IoDriver) -> Result<DriverChoice, DriverError> {
     }
     match (probe(), setting) {
         (Ok(choice), _) => Ok(choice),
-        (Err(reason), IoDriver::IoUring) => Err(DriverError { reason }),
+        (Err(reason), IoDriver::IoUring) => Err(DriverError::Demanded(reason)),
         (Err(reason), _) => Ok(DriverChoice {
             driver: Driver::Epoll,
             reason,
@@ -96,9 +100,7 @@ pub(crate) fn build(
         match ring {
             Ok(runtime) => return Ok((runtime.into(), choice.clone())),
             Err(error) if setting == IoDriver::IoUring => {
-                return Err(DriverError {
-                    reason: refusal(&error),
-                });
+                return Err(DriverError::Demanded(refusal(&error)));
             }
             Err(error) => return build_epoll(refusal(&error)),
         }
@@ -108,9 +110,7 @@ pub(crate) fn build(
 
 fn build_epoll(reason: String) -> Result<(WorkerRuntime, DriverChoice), DriverError> {
     let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
-    let runtime = runtime.map_err(|error| DriverError {
-        reason: format!("{reason}, and epoll cannot be had either: {error}"),
-    })?;
+    let runtime = runtime.map_err(DriverError::Epoll)?;
     Ok((
         runtime.into(),
         DriverChoice {

@@ -32,6 +32,7 @@ pub(crate) struct PeerLink {
     writer: Notify,
     reader: Notify,
     is_paused: Cell<bool>,
+    is_sending: Cell<bool>,
     watchdog: RefCell<Option<Rc<Watchdog>>>,
     ending: RefCell<Option<LinkEnd>>,
     /// When the last send went through, or the first of those queued came, in monotonic time.
@@ -62,6 +63,7 @@ impl PeerLink {
             writer: Notify::default(),
             reader: Notify::default(),
             is_paused: Cell::new(false),
+            is_sending: Cell::new(false),
             watchdog: RefCell::default(),
             ending: RefCell::default(),
             progress: Cell::default(),
@@ -71,6 +73,16 @@ impl PeerLink {
     /// Whether both sides know who the other one is.
     pub(crate) fn is_up(&self) -> bool {
         self.peer.get().is_some()
+    }
+
+    /// Whether a native client is at the other end.
+    pub(crate) fn is_of_client(&self) -> bool {
+        matches!(self.peer.get(), Some((_, Role::Client)))
+    }
+
+    /// Whether nothing waits to be sent, or never will be.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.is_ending() || self.queue.borrow().bytes() == 0 && !self.is_sending.get()
     }
 
     /// Queues whole frames. Beyond `limit` a link that is up has to make progress: one on which no
@@ -321,7 +333,9 @@ async fn write_frames(
             link.reader.notify();
         }
         bump(&shell.links.counts.bytes_out, out.len() as u64);
+        link.is_sending.set(true);
         let (result, emptied) = writer.send(std::mem::take(&mut out)).await;
+        link.is_sending.set(false);
         out = emptied;
         if let Err(error) = result {
             link.set_end(LinkEnd::Broken(error.to_string()));

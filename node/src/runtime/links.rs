@@ -12,6 +12,7 @@ use std::time::Duration;
 use proto::link::{Link, LinkConfig};
 use proto::peer::NodeName;
 
+use super::control::Drain;
 use super::deadlines::Watchdog;
 use super::limits::{
     HANDSHAKE_DEADLINE, LINK_DIALLING_BYTES_MAX, LINK_OUTPUT_BYTES_MAX, LINKS_MAX,
@@ -195,6 +196,16 @@ impl Links {
     /// Peers that a send found unreachable since the last call.
     pub(crate) fn take_unreachable(&self) -> Vec<NodeName> {
         self.unreachable.take()
+    }
+
+    /// Whether accepted links, or only those of clients, have sent all that was queued on them.
+    pub(crate) fn are_flushed(&self, what: Drain) -> bool {
+        let is_meant = |link: &&Rc<PeerLink>| what == Drain::All || link.is_of_client();
+        let accepted = self.accepted.borrow();
+        accepted
+            .iter()
+            .filter(is_meant)
+            .all(|link| link.is_flushed())
     }
 
     /// Ends every link.

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::control::CoreReport;
-use super::node::{Node, resident_bytes, start_seconds};
+use super::node::{Node, resident_bytes};
 
 /// The content type of the text that `encode` makes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -113,7 +113,7 @@ impl Collector for Figures {
     }
 }
 
-fn of_node(node: &Node, reports: &[CoreReport]) -> [Figure<f64>; 4] {
+fn of_node(node: &Node, reports: &[CoreReport]) -> Vec<Figure<f64>> {
     let is_member = reports.iter().all(|core| core.is_member);
     let figure = |name, help, unit, value| Figure {
         name,
@@ -121,11 +121,11 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> [Figure<f64>; 4] {
         unit,
         value,
     };
-    let seconds = Some(Unit::Seconds);
+    let seconds = || Some(Unit::Seconds);
     let bytes = Some(Unit::Bytes);
     let resident = u32::try_from(resident_bytes() / 1024).unwrap_or(u32::MAX);
     let cores = u32::try_from(reports.len()).unwrap_or(u32::MAX);
-    [
+    let mut figures = vec![
         figure(
             "member",
             "1 while a member of the ring",
@@ -136,8 +136,8 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> [Figure<f64>; 4] {
         figure(
             "start_time",
             "Start, since 1970",
-            seconds,
-            start_seconds(node.start),
+            seconds(),
+            node.start_wall.as_secs_f64(),
         ),
         figure(
             "memory_resident",
@@ -145,11 +145,20 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> [Figure<f64>; 4] {
             bytes,
             f64::from(resident) * 1024.0,
         ),
-    ]
+    ];
+    figures.extend(node.certificate_expiry.map(|expiry| {
+        figure(
+            "certificate_expiry",
+            "End of the certificate in use, since 1970",
+            seconds(),
+            expiry.as_secs_f64(),
+        )
+    }));
+    figures
 }
 
 #[rustfmt::skip]
-fn counters() -> [Row; 28] {
+fn counters() -> [Row; 33] {
     let bytes = || Some(Unit::Bytes);
     [
         ("api_connections", "DHT API connections accepted", None, |c| c.api.connections),
@@ -171,6 +180,11 @@ fn counters() -> [Row; 28] {
         ("disowned", "Presumed owners that did not own the key", None, |c| c.counters.disowned),
         ("owner_timeouts", "Owners silent past their time", None, |c| c.counters.owner_timeouts),
         ("frames_received", "Frames received on links", None, |c| c.counters.frames_in),
+        ("lookups_client", "Lookups started for requests", None, |c| c.counters.lookups_client),
+        ("lookups_ring", "Lookups started for the ring", None, |c| c.counters.lookups_ring),
+        ("lookups_failed", "Lookups without an owner", None, |c| c.counters.lookups_failed),
+        ("lookup_rpcs", "RPCs of lookups that succeeded", None, |c| c.counters.lookup_rpcs),
+        ("lookup_timeouts", "Dead nodes met by them", None, |c| c.counters.lookup_timeouts),
         ("lookups_relayed", "Lookups served for others", None, |c| c.counters.lookups_relayed),
         ("stray_answers", "Answers to nothing that was asked", None, |c| c.counters.stray_answers),
         ("misbehaviours", "Peers that broke the rules", None, |c| c.counters.misbehaviours),
@@ -184,7 +198,7 @@ fn counters() -> [Row; 28] {
 }
 
 #[rustfmt::skip]
-fn gauges() -> [Row; 8] {
+fn gauges() -> [Row; 9] {
     let bytes = || Some(Unit::Bytes);
     [
         ("store_records", "Records held", None, |c| c.memory.records),
@@ -195,5 +209,6 @@ fn gauges() -> [Row; 8] {
         ("links_accepted_open", "Accepted links open", None, |c| c.links_open.0 as u64),
         ("links_dialled_open", "Dialled links up", None, |c| c.links_open.1 as u64),
         ("operations", "Requests under way", None, |c| c.operations as u64),
+        ("members_known", "Other members in the view", None, |c| c.members_known as u64),
     ]
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::control::{Call, CoreReport};
-use super::driver::DriverChoice;
+use super::driver::{DriverChoice, DriverError};
 use super::limits::{ADMIN_DEADLINE, CONTROL_QUEUE, OPERATIONS_BYTES_MAX};
 use super::mailbox::Mailboxes;
 use super::prepare::{Prepared, ServeError};
@@ -34,6 +34,10 @@ pub(crate) struct Node {
     pub(crate) choice: DriverChoice,
     /// When it started.
     pub(crate) start: Instant,
+    /// When it started, since 1970.
+    pub(crate) start_wall: Duration,
+    /// When the first certificate of its chain expires, since 1970.
+    pub(crate) certificate_expiry: Option<Duration>,
     /// The way to each worker.
     pub(crate) cores: Vec<flume::Sender<Call>>,
     /// Whether it is on its way down.
@@ -62,12 +66,13 @@ impl Node {
     pub(crate) fn start(config: Config, prepared: Prepared) -> Result<Started, ServeError> {
         let Prepared {
             link,
+            certificate_expiry,
             choice,
             api,
             p2p,
             admin,
         } = prepared;
-        let start = Instant::now();
+        let (start, start_wall) = (Instant::now(), wall_clock());
         let (ready, readiness) = flume::unbounded();
         let (lost_sender, lost) = flume::bounded::<()>(1);
         let (mut cores, mut workers, mut go) = (Vec::new(), Vec::new(), Vec::new());
@@ -102,7 +107,7 @@ impl Node {
             go.push(go_sender);
         }
         drop((ready, lost_sender));
-        let choice = all_ready(&readiness, workers.len())?;
+        let choice = all_ready(&config, &readiness, workers.len())?;
         for worker in go {
             let _ = worker.send(());
         }
@@ -111,6 +116,8 @@ impl Node {
             config,
             choice,
             start,
+            start_wall,
+            certificate_expiry,
             cores,
             is_stopping,
         });
@@ -239,12 +246,14 @@ fn seed() -> Result<u64, ServeError> {
 
 /// Waits until every worker has its runtime; the driver reported is the weakest one of them.
 fn all_ready(
-    readiness: &flume::Receiver<Result<DriverChoice, super::DriverError>>,
+    config: &Config,
+    readiness: &flume::Receiver<Result<DriverChoice, DriverError>>,
     count: usize,
 ) -> Result<DriverChoice, ServeError> {
     let mut chosen: Option<DriverChoice> = None;
     for _ in 0..count {
-        let choice = readiness.recv().map_err(|_| ServeError::WorkerLost)??;
+        let built = readiness.recv().map_err(|_| ServeError::WorkerLost)?;
+        let choice = built.map_err(|error| ServeError::driver(config, error))?;
         let is_weaker = chosen
             .as_ref()
             .is_none_or(|chosen| chosen.driver.is_uring());
@@ -266,10 +275,9 @@ pub(crate) fn resident_bytes() -> u64 {
     pages.unwrap_or(0) * rustix::param::page_size() as u64
 }
 
-/// Seconds since 1970 at which the process started, for the metrics.
-pub(crate) fn start_seconds(start: Instant) -> f64 {
-    let now = SystemTime::now()
+/// Time since 1970.
+fn wall_clock() -> Duration {
+    SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    now.saturating_sub(start.elapsed()).as_secs_f64()
+        .unwrap_or_default()
 }

@@ -6,7 +6,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use proto::identity;
 use proto::link::LinkConfig;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
@@ -21,6 +23,8 @@ use crate::trust::{self, TrustError};
 pub(crate) struct Prepared {
     /// TLS of all links.
     pub(crate) link: Arc<LinkConfig>,
+    /// When the first certificate of its chain expires, since 1970.
+    pub(crate) certificate_expiry: Option<Duration>,
     /// What the workers use.
     pub(crate) choice: DriverChoice,
     /// Listeners of the DHT API, one a core.
@@ -70,8 +74,13 @@ pub enum ServeError {
         error: io::Error,
     },
     /// io_uring was demanded and cannot be had.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
+    #[error("{at}: io_driver = io_uring, but {reason}")]
+    Driver {
+        /// File and line of the setting, a variable or a flag.
+        at: String,
+        /// Why.
+        reason: String,
+    },
     /// The system refused something no node can do without.
     #[error("{what}: {error}")]
     System {
@@ -92,9 +101,23 @@ impl ServeError {
         match self {
             Self::Trust(_) => Exit::Certificates,
             Self::DataDir { .. } => Exit::Data,
-            Self::LogFile { .. } | Self::Driver(_) => Exit::Usage,
+            Self::LogFile { .. } | Self::Driver { .. } => Exit::Usage,
             Self::Bind { .. } => Exit::Network,
             Self::System { .. } | Self::WorkerLost => Exit::Bug,
+        }
+    }
+
+    /// A worker of a node configured by `config` cannot have its runtime.
+    pub(crate) fn driver(config: &Config, error: DriverError) -> Self {
+        match error {
+            DriverError::Demanded(reason) => {
+                let at = config.place_of("io_driver").to_owned();
+                Self::Driver { at, reason }
+            }
+            DriverError::Epoll(error) => Self::System {
+                what: "making an epoll instance",
+                error,
+            },
         }
     }
 }
@@ -102,6 +125,16 @@ impl ServeError {
 /// Checks everything and takes what must be taken.
 pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
     let link = trust::node_links(config)?;
+    let certificate_expiry = certificate_expiry(config);
+    raise_file_limit();
+    let choice = driver::choose(config.io_driver);
+    let choice = choice.map_err(|error| ServeError::driver(config, error))?;
+    let shards = usize::from(config.shards.max(1));
+    let api = bind(config, "api_address", config.api_address, shards)?;
+    let p2p = bind(config, "p2p_address", config.p2p_address, shards)?;
+    let mut admin = bind(config, "admin_address", config.admin_address, 1)?;
+    let admin = admin.pop().ok_or(ServeError::WorkerLost)?;
+    // Last, because it leaves a trace: a node that does not start creates no folder.
     if let Some(path) = &config.data_dir {
         data_dir(path).map_err(|error| {
             let at = config.place_of("data_dir").to_owned();
@@ -112,20 +145,22 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
             }
         })?;
     }
-    raise_file_limit();
-    let choice = driver::choose(config.io_driver)?;
-    let shards = usize::from(config.shards.max(1));
-    let api = bind(config, "api_address", config.api_address, shards)?;
-    let p2p = bind(config, "p2p_address", config.p2p_address, shards)?;
-    let mut admin = bind(config, "admin_address", config.admin_address, 1)?;
-    let admin = admin.pop().ok_or(ServeError::WorkerLost)?;
     Ok(Prepared {
         link,
+        certificate_expiry,
         choice,
         api,
         p2p,
         admin,
     })
+}
+
+/// The end of the first certificate of the node's own chain, for the metrics. What could be wrong
+/// with the file was found when the links were configured.
+fn certificate_expiry(config: &Config) -> Option<Duration> {
+    let facts = identity::inspect_pem(&fs::read(&config.hostcert).ok()?).ok()?;
+    let end_s = facts.iter().map(|cert| cert.not_after_s).min()?;
+    u64::try_from(end_s).ok().map(Duration::from_secs)
 }
 
 /// Every connection takes two descriptors, and the soft limit of 1,024 is there for programs that

@@ -1,7 +1,8 @@
 //! From the first moment of service to the last: signals, and the order in which a node goes down.
 //!
 //! The first SIGTERM or SIGINT stops gracefully: no new clients, those there are get their answers,
-//! the ring is left, links close, tasks end. A second signal ends the process at once.
+//! the ring is left, other nodes get theirs, links close, tasks end. A second signal ends the
+//! process at once.
 
 use std::process;
 use std::sync::Arc;
@@ -16,27 +17,32 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::admin;
-use super::control::Call;
+use super::control::{Call, Drain};
 use super::limits::{DRAIN_DEADLINE, FINISH_DEADLINE, LEAVE_DEADLINE};
 use super::node::{Node, Started};
-use super::prepare::ServeError;
+use super::prepare::{Prepared, ServeError};
+use crate::config::Config;
 use crate::engine::request::AdminRequest;
 
-/// Serves the admin address on this thread and waits for a signal; then stops the node.
-pub(crate) fn run_until_stopped(started: Started) -> Result<(), ServeError> {
+/// Starts the node, serves the admin address on this thread and waits for a signal; then stops the
+/// node. Signals are listened for before the first worker starts: one that comes in between waits.
+pub(crate) fn run_until_stopped(config: Config, prepared: Prepared) -> Result<(), ServeError> {
     let built = runtime::Builder::new_current_thread().enable_all().build();
     let built = built.map_err(|error| ServeError::System {
         what: "admin runtime",
         error,
     })?;
+    let mut signals = {
+        let _context = built.enter();
+        Signals::new()?
+    };
     let Started {
         node,
         workers,
         lost,
         admin,
-    } = started;
+    } = Node::start(config, prepared)?;
     let result = built.block_on(async {
-        let mut signals = Signals::new()?;
         let server = tokio::spawn(admin::serve(Arc::clone(&node), admin));
         announce(&node);
         let asked = tokio::select! {
@@ -65,6 +71,12 @@ fn announce(node: &Node) {
     let config = &node.config;
     let (driver, reason) = (node.choice.driver.name(), &node.choice.reason);
     tracing::info!(driver, "{reason}");
+    if config.busy_poll_us > 0 && !node.choice.driver.is_uring() {
+        tracing::warn!(
+            driver,
+            "busy_poll_us is ignored: it works with io_uring only"
+        );
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         name = %config.advertise,
@@ -82,7 +94,7 @@ fn announce(node: &Node) {
 async fn stop(node: &Arc<Node>, workers: Vec<JoinHandle<()>>) {
     node.is_stopping.store(true, Ordering::Relaxed);
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    let drained = timeout(DRAIN_DEADLINE, drain_clients(node)).await;
+    let drained = timeout(DRAIN_DEADLINE, drain(node, Drain::Clients)).await;
     if drained.is_err() {
         tracing::warn!("some clients did not take their last answers in time");
     }
@@ -90,6 +102,13 @@ async fn stop(node: &Arc<Node>, workers: Vec<JoinHandle<()>>) {
     match timeout(LEAVE_DEADLINE, leave).await {
         Ok(Ok(_)) => tracing::info!("left the ring"),
         Ok(Err(_)) | Err(_) => tracing::warn!("could not leave the ring in time"),
+    }
+    // What other nodes had asked before they heard of it; nothing new comes from them now.
+    if timeout(FINISH_DEADLINE, drain(node, Drain::All))
+        .await
+        .is_err()
+    {
+        tracing::warn!("some requests of other nodes were not answered in time");
     }
     for core in &node.cores {
         let _ = core.send_async(Call::Finish).await;
@@ -100,11 +119,12 @@ async fn stop(node: &Arc<Node>, workers: Vec<JoinHandle<()>>) {
     }
 }
 
-async fn drain_clients(node: &Node) {
+/// Waits until every core has finished what `what` names.
+async fn drain(node: &Node, what: Drain) {
     let mut drained = Vec::new();
     for core in &node.cores {
         let (sender, receiver) = oneshot::channel();
-        if core.send_async(Call::DrainClients(sender)).await.is_ok() {
+        if core.send_async(Call::Drain(what, sender)).await.is_ok() {
             drained.push(receiver);
         }
     }

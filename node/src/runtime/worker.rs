@@ -58,7 +58,10 @@ impl Worker {
         go: &flume::Receiver<()>,
     ) {
         if let Some(cpu) = self.cpu {
-            core_affinity::set_for_current(cpu);
+            let (core, is_pinned) = (self.core.core, core_affinity::set_for_current(cpu));
+            if !is_pinned {
+                tracing::warn!(core, cpu = cpu.id, "cannot be pinned to its CPU");
+            }
         }
         let (mut runtime, choice) = match driver::build(&self.choice, self.setting) {
             Ok(built) => built,

@@ -101,14 +101,18 @@ fn name(name: &NodeName) -> Finding {
     }
 }
 
+/// A folder that is missing is created by the node, with those above it.
 fn folder(config: &Config, dir: &Path) -> Finding {
-    let tried = fs::metadata(dir).and_then(|found| {
-        if !found.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
+    let mut nearest = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
+    while is_missing(&nearest)
+        && let Some(parent) = nearest.parent().map(Path::to_path_buf)
+    {
+        nearest = parent;
+    }
+    match writable(&nearest) {
+        Ok(()) if is_missing(dir) => {
+            Finding::fine("data_dir", format!("{} will be created", dir.display()))
         }
-        rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).map_err(io::Error::from)
-    });
-    match tried {
         Ok(()) => Finding::fine("data_dir", format!("{} can be written", dir.display())),
         Err(error) => {
             let place = config.place_of("data_dir");
@@ -120,6 +124,18 @@ fn folder(config: &Config, dir: &Path) -> Finding {
             )
         }
     }
+}
+
+fn is_missing(dir: &Path) -> bool {
+    fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn writable(dir: &Path) -> io::Result<()> {
+    if !fs::metadata(dir)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    Ok(rustix::fs::access(dir, wanted)?)
 }
 
 const DAYS_MIN: i64 = 30;
@@ -152,8 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_a_failure() {
-        let finding = folder(&Config::defaults(), Path::new("/nowhere/at/all"));
+    fn a_missing_folder_is_fine_where_it_can_be_created() {
+        let dir = std::env::temp_dir().join("chordite-doctor-missing/below");
+        let finding = folder(&Config::defaults(), &dir);
+        assert_eq!(finding.verdict, Verdict::Fine);
+        assert!(finding.detail.ends_with("will be created"), "{finding:?}");
+        assert!(!dir.exists(), "looking creates nothing");
+        let finding = folder(&Config::defaults(), Path::new("/dev/null/below"));
         assert_eq!(finding.verdict, Verdict::Fail(Exit::Data));
     }
 }

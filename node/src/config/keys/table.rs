@@ -230,7 +230,7 @@ pub const KEYS: &[Key] = &[
         "busy_poll_us",
         Some("0"),
         count(0, 1_000_000, |c, v| c.busy_poll_us = narrow(v)),
-        "Microseconds a core looks for more work before it sleeps; 0 sleeps at once",
+        "Microseconds a core looks for more work before it sleeps; 0 sleeps at once. io_uring only",
     ),
     dht(
         "log_level",
