@@ -18,19 +18,19 @@ test:
 
 # Carry out a scenario of bench/scenarios and write it to results/
 bench scenario="default":
-    cargo run --release -p chordite-bench -- run {{scenario}}
+    cargo run --release --bin bench -- run {{scenario}}
 
 # Five nodes under load, everything checked, in under a minute
 bench-smoke:
-    cargo run --release -p chordite-bench -- smoke
+    cargo run --release --bin bench -- smoke
 
 # Print a stored result
 report folder:
-    cargo run --release -p chordite-bench -- report {{folder}}
+    cargo run --release --bin bench -- report {{folder}}
 
 # Print two stored results side by side
 compare a b:
-    cargo run --release -p chordite-bench -- compare {{a}} {{b}}
+    cargo run --release --bin bench -- compare {{a}} {{b}}
 
 # Criterion micro-benchmarks; `just micro codec` for one of them
 micro filter="":

@@ -70,10 +70,8 @@ fn build(folder: &Path) -> Result<(), ProcessError> {
     let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     // Whether there is a cargo at all: started directly, because a guard can always be started.
     Program::new(&cargo).arg("--version").capture()?;
-    let mut build = Program::new(cargo).args(["build", "--quiet", "--bins"]);
-    for package in ["chordite-node", "chordite-loadgen"] {
-        build = build.arg("-p").arg(package);
-    }
+    // The whole workspace, so that its crates share their dependencies' features and one build.
+    let mut build = Program::new(cargo).args(["build", "--quiet", "--workspace", "--bins"]);
     build = build.args(profile(folder));
     if let Some(target) = folder.parent() {
         build = build.arg("--target-dir").arg(target);

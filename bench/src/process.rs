@@ -150,6 +150,7 @@ impl Program {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
+        forget_cargo(&mut command);
         // The test harness has no `guard` command.
         if cfg!(test) {
             command = Command::new(&self.path);
@@ -158,6 +159,24 @@ impl Program {
         Ok(command)
     }
 }
+
+/// Takes from `command` what an outer cargo says of this package: a cargo inside would build anew
+/// whatever looks at it in a build script, such as ring and all that depends on it.
+fn forget_cargo(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_") && !KEPT.iter().any(|kept| name == *kept) {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// Variables of cargo that are the user's own and not about a package.
+const KEPT: &[&str] = &[
+    "CARGO_HOME",
+    "CARGO_INCREMENTAL",
+    "CARGO_NET_OFFLINE",
+    "CARGO_TERM_COLOR",
+];
 
 /// A process that was started here; killed when dropped.
 #[derive(Debug)]

@@ -65,14 +65,13 @@ fn built() -> &'static Path {
         let mut build = Command::new(cargo());
         build
             .current_dir(workspace_dir())
-            .args(["build", "--quiet", "--bins", "--profile", &profile])
             .args([
-                "-p",
-                "chordite-node",
-                "-p",
-                "chordite-loadgen",
-                "-p",
-                "chordite-bench",
+                "build",
+                "--quiet",
+                "--workspace",
+                "--bins",
+                "--profile",
+                &profile,
             ])
             .arg("--target-dir")
             .arg(target_dir())
