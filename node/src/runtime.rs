@@ -47,9 +47,11 @@ use crate::config::Config;
 /// one line for the operator and says which exit code it deserves.
 pub fn serve(config: Config) -> Result<(), ServeError> {
     let _log = logging::init(&config)?;
+    // Standard error gets the error from whoever called; a log file would miss it.
+    let has_log_file = config.log_file.is_some();
     let result =
         prepare::prepare(&config).and_then(|prepared| stop::run_until_stopped(config, prepared));
-    if let Err(error) = &result {
+    if let (Err(error), true) = (&result, has_log_file) {
         tracing::error!("{error}");
     }
     result

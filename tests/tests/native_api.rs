@@ -2,14 +2,18 @@
 //! counts and paths, and what is refused.
 
 use harness::certs::{Authority, Pems, Subject};
+use harness::deadline::{secs, until};
 use harness::dht;
+use harness::http;
 use harness::native::{Native, Own};
 use harness::ring::Ring;
 use harness::serve::Serve;
+use proto::codec;
 use proto::key::Key;
 use proto::limits::VALUE_BYTES_MAX;
 use proto::message::{
-    Delete, FailureCode, Get, Lookup, LookupAnswer, LookupMode, Message, Put, Role, Stored,
+    Delete, FailureCode, Get, Lookup, LookupAnswer, LookupMode, Message, Put, RequestId, Role,
+    Stored,
 };
 use proto::peer::NodeName;
 use proto::version::Version;
@@ -35,6 +39,31 @@ fn values_carry_versions_and_lifetimes() {
         assert!(stored.version > last, "versions of a key grow");
         last = stored.version;
     }
+}
+
+/// Regression: a link that failed while its answers filled the queue waited for ever, and kept its
+/// place and its memory.
+#[test]
+fn a_link_that_fails_while_flooded_is_given_back() {
+    let ring = Ring::with(1, &[]);
+    let mut client = client(&ring, 0);
+    let key = keys(1)[0];
+    put(&mut client, key, 60, &[7; VALUE_BYTES_MAX]).expect("stored");
+    let mut frames = Vec::new();
+    for request in 0..200 {
+        codec::encode(&mut frames, RequestId(request), &Message::Get(Get { key }));
+    }
+    frames.extend_from_slice(&[0xff; 64]);
+    client.send_bytes(&frames);
+    client.expect_refused();
+    drop(client);
+    until("the link is given back", secs(20), || {
+        let metrics = http::get(ring.nodes[0].admin, "/metrics", secs(5)).ok()?;
+        metrics
+            .body
+            .contains("chordite_links_accepted_open 0")
+            .then_some(())
+    });
 }
 
 #[test]
