@@ -170,7 +170,7 @@ impl Turns<'_> {
     }
 }
 
-/// The generator's verdict on itself. A closed loop is meant to keep it busy: there it says nothing.
+/// The generator's verdict on itself. A closed loop is meant to keep it busy: there is none.
 fn limits(summary: &Summary, is_open: bool) -> Vec<String> {
     if is_open {
         summary.bottleneck.reasons.clone()

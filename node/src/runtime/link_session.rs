@@ -86,7 +86,7 @@ impl PeerLink {
     }
 
     /// Queues whole frames. Beyond `limit` a link that is up has to make progress: one on which no
-    /// send went through lately counts as stuck and ends. On one that is not up the frames are lost.
+    /// send went through lately counts as stuck and ends. One that is not up loses the frames.
     pub(crate) fn send(&self, frames: Vec<u8>, limit: usize, now: Duration) {
         let mut queue = self.queue.borrow_mut();
         if queue.bytes() == 0 {
