@@ -220,10 +220,8 @@ fn a_notify_for_somebody_else_closes_the_link() {
     assert_eq!(net.closed().len(), 1, "{:?}", net.closed());
 }
 
-#[test]
-fn a_native_client_is_served_as_by_a_gateway() {
-    let mut net = TestNet::new(3, 2);
-    net.run(20_000);
+/// A native client's put of key 5 at core 1 of node 2.
+fn put_natively(net: &mut TestNet) {
     let mut frame = Vec::new();
     let message = Put {
         key: key(5),
@@ -234,6 +232,13 @@ fn a_native_client_is_served_as_by_a_gateway() {
     codec::encode(&mut frame, RequestId(1), &Message::Put(message));
     net.inject((2, 1), &name(99), Role::Client, &frame);
     net.run(100);
+}
+
+#[test]
+fn a_native_client_is_served_as_by_a_gateway() {
+    let mut net = TestNet::new(3, 2);
+    net.run(20_000);
+    put_natively(&mut net);
     let answer = net.ask((0, 0), &ClientRequest::Get { key: key(5) }, 1_000);
     assert_eq!(value_of(&answer), Some(&b"native"[..]));
 }
@@ -243,16 +248,7 @@ fn a_core_that_stops_refuses_native_clients_and_goes_on_for_its_fronts() {
     let mut net = TestNet::new(3, 2);
     net.run(20_000);
     net.on((2, 1), |core, _| core.refuse_clients());
-    let mut frame = Vec::new();
-    let message = Put {
-        key: key(5),
-        ttl_s: 10,
-        replication: 0,
-        value: b"native",
-    };
-    codec::encode(&mut frame, RequestId(1), &Message::Put(message));
-    net.inject((2, 1), &name(99), Role::Client, &frame);
-    net.run(100);
+    put_natively(&mut net);
     let answer = net.ask((2, 1), &ClientRequest::Get { key: key(5) }, 1_000);
     assert!(matches!(answer, ClientAnswer::Absent(_)), "{answer:?}");
     assert_eq!(
