@@ -25,4 +25,5 @@ pub mod store;
 #[cfg(test)]
 mod testnet;
 mod turn;
+pub mod wal;
 mod wheel;

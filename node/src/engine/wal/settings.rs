@@ -1,0 +1,34 @@
+//! What a log is made with, and what its state is called in reports.
+
+use std::time::Duration;
+
+/// What a log is made with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// The high bits of the node's id: a segment of another node is refused.
+    pub node: u64,
+    /// The shard.
+    pub shard: u16,
+    /// Bytes of a segment: a multiple of a block, at least [`SEGMENT_BYTES_MIN`].
+    pub segment_bytes: u32,
+    /// When a record counts as durable.
+    pub sync: SyncPolicy,
+    /// Most bytes of segments, in per cent of the live records, two segments apart: from 125.
+    pub space_percent: u32,
+    /// Secret seed of the salts; differs from start to start.
+    pub seed: u64,
+}
+
+/// When a record counts as durable (`fsync`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncPolicy {
+    /// When the disk has confirmed that it survives a power cut.
+    Always,
+    /// At once; the log is synchronised at this interval.
+    Interval(Duration),
+    /// At once; the kernel decides when it reaches the disk.
+    Never,
+}
+
+/// Smallest segment: tests of the machine alone use it; the setting starts higher.
+pub const SEGMENT_BYTES_MIN: u32 = 64 * 1024;
