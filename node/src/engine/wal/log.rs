@@ -47,6 +47,8 @@ pub struct SealedSegment {
     pub last: Lsn,
     /// Where the batches that count end, in bytes from the start of the file.
     pub end: u64,
+    /// Length of the file.
+    pub file_bytes: u64,
 }
 
 /// Records that are durable now, in the order they were appended: to be applied to the store, then
