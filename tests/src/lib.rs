@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod dht;
 pub mod dice;
 pub mod http;
+pub mod log_oracle;
 pub mod namespace;
 pub mod native;
 pub mod permit;

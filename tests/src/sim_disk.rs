@@ -354,10 +354,14 @@ impl SimDisk {
                 Ok(bytes.saturating_sub(*offset).min(buffer.len() as u64))
             }
             _ => {
+                let bytes = match op {
+                    DiskOp::Zero { bytes, .. } => *bytes,
+                    _ => 0,
+                };
                 if let Some(effect) = flight.effect.clone() {
                     self.keep(effect, PendingState::Loose);
                 }
-                Ok(0)
+                Ok(bytes)
             }
         }
     }
@@ -386,20 +390,23 @@ impl SimDisk {
 
     fn go_wrong(&mut self, flight: &Flight, fault: Fault) -> Result<u64, DiskError> {
         let op = &flight.job.op;
-        let kind = match (fault, op, &flight.effect) {
-            (Fault::FlippedBit, ..) => return self.do_well(flight),
-            (
-                Fault::ShortWrite,
-                DiskOp::Write { is_durable, .. },
-                Some(Effect::Data { file, offset, data }),
-            ) => {
+        let kind = match (fault, &flight.effect) {
+            (Fault::FlippedBit, _) => return self.do_well(flight),
+            (Fault::ShortWrite, Some(Effect::Data { file, offset, data })) => {
                 let (file, offset, bytes) = (*file, *offset, self.dice.below(data.len()));
                 let data = data.front(bytes);
-                self.write(Effect::Data { file, offset, data }, *is_durable);
+                let is_durable = matches!(
+                    op,
+                    DiskOp::Write {
+                        is_durable: true,
+                        ..
+                    }
+                );
+                self.write(Effect::Data { file, offset, data }, is_durable);
                 return Ok(bytes);
             }
-            (Fault::ShortWrite, ..) => DiskErrorKind::Interrupted,
-            (Fault::Error(kind), ..) => kind,
+            (Fault::ShortWrite, _) => DiskErrorKind::Interrupted,
+            (Fault::Error(kind), _) => kind,
         };
         if kind != DiskErrorKind::Interrupted {
             self.fail_partly(flight, kind);

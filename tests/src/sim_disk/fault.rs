@@ -8,7 +8,8 @@ use node::engine::wal::disk::{DiskErrorKind, DiskOp};
 pub enum Fault {
     /// It fails.
     Error(DiskErrorKind),
-    /// A write writes less than it should and says so; other operations are interrupted.
+    /// A write, of zeros too, is shorter than it should be and says so; other operations are
+    /// interrupted.
     ShortWrite,
     /// A read has one wrong bit; other operations do well.
     FlippedBit,
