@@ -198,19 +198,22 @@ impl Oracle {
         Ok(())
     }
 
-    /// Goes on from what was found, which [`Oracle::check`] has allowed: it is promised now, all
-    /// else never happened.
-    pub fn settle(&mut self, records: &BTreeMap<Key, Found>, clocks: Clocks) {
+    /// Goes on from what was found, which [`Oracle::check`] has allowed: what came after it never
+    /// happened. With `is_on_medium` it is promised from now on, and what came before is gone.
+    pub fn settle(&mut self, records: &BTreeMap<Key, Found>, clocks: Clocks, is_on_medium: bool) {
+        let state = if is_on_medium {
+            WriteState::Durable
+        } else {
+            self.answered()
+        };
         for (key, writes) in &mut self.keys {
             let found = records.get(key);
             let chosen = choose(writes, found, clocks).expect("was checked");
-            let kept = chosen.map(|index| writes.swap_remove(index));
-            writes.clear();
-            if let Some(mut write) = kept {
-                write.state = WriteState::Durable;
-                write.version = found.map(|found| found.version).or(write.version);
-                self.greatest = self.greatest.max(write.version.unwrap_or_default());
-                writes.push(write);
+            writes.truncate(chosen.map_or(0, |index| index + 1));
+            if let Some(last) = writes.last_mut() {
+                last.state = last.state.max(state);
+                last.version = found.map(|found| found.version).or(last.version);
+                self.greatest = self.greatest.max(last.version.unwrap_or_default());
             }
         }
         self.open.clear();

@@ -127,6 +127,12 @@ impl SimDisk {
         self.flights.len()
     }
 
+    /// A job under way, in words.
+    #[must_use]
+    pub fn name_of(&self, index: usize) -> String {
+        describe(&self.flights[index].job.op)
+    }
+
     /// How many jobs were submitted.
     #[must_use]
     pub fn submitted(&self) -> u64 {

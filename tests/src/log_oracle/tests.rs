@@ -145,7 +145,7 @@ fn a_weak_promise_may_be_lost_but_only_from_the_end() {
 #[test]
 fn what_was_found_once_stays_and_versions_grow() {
     let mut oracle = oracle(true);
-    oracle.settle(&records([(1, b"c", 3)]), NOW);
+    oracle.settle(&records([(1, b"c", 3)]), NOW, true);
     assert!(oracle.check(&records([(1, b"b", 2)]), NOW).is_err());
     let id = oracle.put(key(1), b"d", 0);
     assert!(oracle.acknowledge(id, version(3)).is_err());
