@@ -13,5 +13,6 @@ pub mod entry;
 pub mod header;
 pub mod log;
 pub mod names;
+pub mod reader;
 pub mod recovery;
 pub mod settings;
