@@ -114,19 +114,17 @@ impl Oracle {
         id
     }
 
-    /// A write was acknowledged; a delete of an absent key has no version.
-    pub fn acknowledge(&mut self, id: WriteId, version: Option<Version>) -> Result<(), String> {
+    /// A write was acknowledged.
+    pub fn acknowledge(&mut self, id: WriteId, version: Version) -> Result<(), String> {
         let state = self.answered();
         let write = self.close(id).ok_or("a write was answered twice")?;
         let floor = write.floor;
-        write.version = version;
+        write.version = Some(version);
         write.state = write.state.max(state);
-        if let Some(version) = version {
-            if version <= floor {
-                return Err(format!("version {version:?} after {floor:?}"));
-            }
-            self.greatest = self.greatest.max(version);
+        if version <= floor {
+            return Err(format!("version {version:?} after {floor:?}"));
         }
+        self.greatest = self.greatest.max(version);
         Ok(())
     }
 
@@ -135,6 +133,12 @@ impl Oracle {
         let write = self.close(id).ok_or("a write was answered twice")?;
         write.state = WriteState::Refused;
         Ok(())
+    }
+
+    /// A delete found nothing to delete: it changed nothing, and its writer saw that.
+    pub fn find_absent(&mut self, id: WriteId, key: Key, clocks: Clocks) -> Result<(), String> {
+        self.refuse(id)?;
+        self.read(key, None, clocks)
     }
 
     /// A write failed, and whether it happened is not known.
@@ -206,13 +210,18 @@ impl Oracle {
         } else {
             self.answered()
         };
+        if !self.is_strict {
+            // The versions of writes that were lost may be given again.
+            self.greatest = Version::default();
+        }
         for (key, writes) in &mut self.keys {
             let found = records.get(key);
             let chosen = choose(writes, found, clocks).expect("was checked");
             writes.truncate(chosen.map_or(0, |index| index + 1));
             if let Some(last) = writes.last_mut() {
                 last.state = last.state.max(state);
-                last.version = found.map(|found| found.version).or(last.version);
+                let seen = found.map(|found| found.version);
+                last.version = seen.or(last.version.filter(|_| self.is_strict));
                 self.greatest = self.greatest.max(last.version.unwrap_or_default());
             }
         }

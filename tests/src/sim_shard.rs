@@ -171,6 +171,12 @@ impl SimShard {
         }
     }
 
+    /// Whether the wall clock reads less than it did.
+    #[must_use]
+    pub fn is_set_back(&self) -> bool {
+        self.now.wall_ms < self.latest_ms
+    }
+
     /// How the log is made.
     #[must_use]
     pub fn config(&self) -> LogConfig {
@@ -244,11 +250,10 @@ impl SimShard {
             let asked = self.asked.remove(&token).ok_or("answered twice")?;
             match (asked, answer) {
                 (Asked::Put(id) | Asked::Delete(id, _), Answer::Stored(version)) => {
-                    self.oracle.acknowledge(id, Some(version))?;
+                    self.oracle.acknowledge(id, version)?;
                 }
                 (Asked::Delete(id, key), Answer::Absent) => {
-                    self.oracle.read(key, None, clocks)?;
-                    self.oracle.acknowledge(id, None)?;
+                    self.oracle.find_absent(id, key, clocks)?;
                 }
                 (Asked::Put(id) | Asked::Delete(id, _), Answer::Refused(_)) => {
                     self.oracle.refuse(id)?;

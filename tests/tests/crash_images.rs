@@ -194,40 +194,59 @@ fn examine(shard: &SimShard, place: &Place, counts: &mut Counts) -> Result<(), S
     let image = shard.disk.crash(&place.choice);
     let mut dice = Dice::new(place.inner);
     let (one_more, again, kill) = (dice.one_in(8), dice.one_in(16), dice.one_in(24));
-    let mut after = recovered(shard, image.clone(), &mut dice)?;
+    let mut after = recovered(shard, image.clone(), true, &mut dice)?;
     let records = after.records();
     shard.oracle.check(&records, after.clocks())?;
     if one_more {
         counts.recovered_twice += 1;
-        let mut twin = recovered(shard, image, &mut dice)?;
+        let mut twin = recovered(shard, image, true, &mut dice)?;
         twin.set_wall(after.now.wall_ms);
         if twin.records() != records {
             return Err("a second recovery of the same image differs".to_owned());
         }
+    }
+    if after.is_set_back() {
+        after.oracle = shard.oracle.clone();
+        after.oracle.settle(&records, after.clocks(), true);
+        return write_after_set_back(&mut after, &mut dice);
     }
     if again {
         after.oracle = shard.oracle.clone();
         after.oracle.settle(&records, after.clocks(), true);
         crash_again(&mut after, &mut dice, &mut counts.crashed_again)?;
     }
-    if kill {
+    if kill && std::env::var("NO_KILL").is_err() {
         kill_then_cut(shard, &mut dice, &mut counts.killed_then_cut)?;
     }
     Ok(())
 }
 
 /// The shard that starts on an image, a while later or with a wall clock that was set back.
-fn recovered(shard: &SimShard, image: DiskImage, dice: &mut Dice) -> Result<SimShard, String> {
+fn recovered(
+    shard: &SimShard,
+    image: DiskImage,
+    may_set_back: bool,
+    dice: &mut Dice,
+) -> Result<SimShard, String> {
     let disk = SimDisk::from_image(image, dice.roll());
     let oracle = Oracle::new(SimShard::is_strict(shard.config().sync));
     let mut after = SimShard::start(shard.config(), disk, oracle, shard.now, dice.roll());
     if dice.one_in(4) {
         after.set_wall(shard.now.wall_ms + dice.below(3_000));
-    } else if dice.one_in(16) {
-        after.set_wall(shard.now.wall_ms - dice.below(3_600_000));
+    } else if may_set_back && dice.one_in(32) {
+        after.set_wall(shard.now.wall_ms - 1 - dice.below(3_600_000));
     }
     after.recover(&mut |_| Ok(()))?;
     Ok(after)
+}
+
+/// The wall clock reads less than before the crash: versions grow all the same.
+fn write_after_set_back(after: &mut SimShard, dice: &mut Dice) -> Result<(), String> {
+    let actions = first_writes(dice.roll()).into_iter();
+    for action in actions.filter(|action| matches!(action, Action::Put { .. } | Action::Settle)) {
+        after.act(&action, &mut |_| Ok(()))?;
+    }
+    Ok(())
 }
 
 /// Goes on writing after a recovery, with the power cut at a sample of the steps.
@@ -239,7 +258,7 @@ fn crash_again(after: &mut SimShard, dice: &mut Dice, count: &mut u64) -> Result
         }
         *count += 1;
         let (_, choice) = CrashChoice::any(shard.disk.loose_count(), &mut inner);
-        let again = recovered(shard, shard.disk.crash(&choice), &mut inner);
+        let again = recovered(shard, shard.disk.crash(&choice), false, &mut inner);
         let judged = again.and_then(|again| shard.oracle.check(&again.records(), again.clocks()));
         judged.map_err(|why| second(shard, &choice, &why))
     };

@@ -11,8 +11,8 @@ fn key(tag: u8) -> Key {
     Key::from_bytes([tag; 32])
 }
 
-fn version(stamp: u64) -> Option<Version> {
-    Some(Version { stamp, node: 1 })
+fn version(stamp: u64) -> Version {
+    Version { stamp, node: 1 }
 }
 
 fn found(value: &[u8], stamp: u64) -> Found {

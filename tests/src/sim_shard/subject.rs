@@ -26,6 +26,7 @@ pub struct Subject {
     clock: VersionClock,
     waiting: VecDeque<(Lsn, u64, Key, Version)>,
     answers: Vec<(u64, Answer)>,
+    reads: Vec<(u64, Key)>,
 }
 
 enum State {
@@ -68,6 +69,7 @@ impl Subject {
             clock: VersionClock::new(config.node),
             waiting: VecDeque::new(),
             answers: Vec::new(),
+            reads: Vec::new(),
         }
     }
 
@@ -106,6 +108,7 @@ impl Subject {
 
     pub fn get(&mut self, token: u64, key: Key, now: Now) {
         if self.waiting.iter().any(|waiting| waiting.2 == key) {
+            self.reads.push((token, key));
             return;
         }
         let found = self.store.get(&key, now.wall_ms).map(|record| Found {
@@ -209,6 +212,12 @@ impl Subject {
                 ));
             }
         }
+        for (token, key) in std::mem::take(&mut self.reads) {
+            self.get(token, key, now);
+        }
+        let State::Open(log) = &mut self.state else {
+            return;
+        };
         let mut live = 0;
         let mut cursor = Some(Default::default());
         while let Some(at) = cursor {
