@@ -12,6 +12,9 @@ impl Log {
     /// Adds a record to the open batch, of a caller or of compaction, and gives its lsn.
     pub(super) fn push(&mut self, entry: &Entry<'_>, is_callers: bool) -> Result<Lsn, AppendError> {
         let bytes = entry.padded_bytes();
+        if !is_callers && self.is_full() && !self.leaves_reserve(bytes) {
+            return Err(self.refusal().unwrap_or(AppendError::Busy));
+        }
         if self.open.as_ref().is_some_and(|open| !open.has_room(bytes)) {
             if self.closed.len() >= CLOSED_MAX {
                 return Err(AppendError::Busy);
@@ -29,6 +32,13 @@ impl Log {
         self.appended = open.push(entry);
         self.seal = Seal::At(self.now + SEAL_PAUSE);
         Ok(self.appended)
+    }
+
+    /// Whether the tail still takes deletes on a full disk after compaction has added `bytes`.
+    fn leaves_reserve(&self, bytes: usize) -> bool {
+        let open = self.open.as_ref().map_or(0, Batch::padded_bytes);
+        let end = self.tail.offset + open + bytes.next_multiple_of(BLOCK_BYTES) as u64;
+        end <= u64::from(self.config.segment_bytes) / 8 * 7
     }
 
     /// Opens a batch that has room for `bytes` at the log's end.
