@@ -444,6 +444,10 @@ fn failure(code: FailureCode) -> Failed {
         FailureCode::Invalid => "the request is not valid",
         FailureCode::Forbidden => "the certificate does not allow this request",
         FailureCode::MemoryFull => "the memory cap is reached: nothing was changed",
+        FailureCode::StorageFull => {
+            "the owner's disk is full: nothing was changed, try again later"
+        }
+        FailureCode::StorageFailed => "the owner's disk failed: nothing was changed",
     };
     Failed {
         code,
