@@ -14,6 +14,7 @@ mod clock;
 mod control;
 mod deadlines;
 mod dial;
+pub mod disk_folder;
 mod driver;
 mod limits;
 mod link_end;
