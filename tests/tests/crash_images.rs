@@ -215,7 +215,7 @@ fn examine(shard: &SimShard, place: &Place, counts: &mut Counts) -> Result<(), S
         after.oracle.settle(&records, after.clocks(), true);
         crash_again(&mut after, &mut dice, &mut counts.crashed_again)?;
     }
-    if kill && std::env::var("NO_KILL").is_err() {
+    if kill {
         kill_then_cut(shard, &mut dice, &mut counts.killed_then_cut)?;
     }
     Ok(())
