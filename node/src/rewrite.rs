@@ -116,6 +116,28 @@ pub enum RewriteError {
     Stopped(io::Error),
 }
 
+impl Layout {
+    const fn recovery(&self, shard: u16, is_salvage: bool) -> RecoveryConfig {
+        RecoveryConfig {
+            node: self.node,
+            shard,
+            is_salvage,
+        }
+    }
+
+    const fn log(&self, shard: u16) -> LogConfig {
+        LogConfig {
+            node: self.node,
+            shard,
+            segment_bytes: self.segment_bytes,
+            sync: SyncPolicy::Always,
+            // Nothing is compacted: all that is written is live.
+            space_percent: 200,
+            seed: self.seed ^ (shard as u64) << 48,
+        }
+    }
+}
+
 impl RewriteError {
     pub(crate) fn folder(what: &'static str, path: &Path, error: io::Error) -> Self {
         let path = path.to_path_buf();
@@ -181,14 +203,12 @@ fn gather(
     watch: &mut Watch<'_>,
 ) -> Result<(Survivors, Vec<ShardRead>), RewriteError> {
     let mut survivors = Survivors::new(layout.shards, layout.memory_max, layout.seed, layout.now);
-    watch.begin(Phase::Reading, old.segment_bytes()?);
+    // A salvage reads everything twice, and is then compared with what a node would say.
+    let passes = if is_salvage { 3 } else { 1 };
+    watch.begin(Phase::Reading, passes * old.segment_bytes()?);
     let mut shards = Vec::new();
     for (shard, path) in old.shards() {
-        let config = RecoveryConfig {
-            node: layout.node,
-            shard,
-            is_salvage,
-        };
+        let config = layout.recovery(shard, is_salvage);
         let read = reading::read_shard(&path, config, watch, |entry| survivors.apply(entry))?;
         match &read.outcome {
             Ok(start) => survivors.observe(start.stamp),
@@ -216,24 +236,12 @@ fn write(
     new.create(watch)?;
     let mut written = Vec::new();
     for ((shard, path), store) in new.shards().zip(survivors.stores()) {
-        let config = log_config(layout, shard);
+        let config = layout.log(shard);
         let state = (survivors.stamp(), survivors.now());
         written.push(writing::write_shard(store, &path, config, state, watch)?);
     }
     check(&new, &written, layout, watch)?;
     Ok(new)
-}
-
-const fn log_config(layout: &Layout, shard: u16) -> LogConfig {
-    LogConfig {
-        node: layout.node,
-        shard,
-        segment_bytes: layout.segment_bytes,
-        sync: SyncPolicy::Always,
-        // Nothing is compacted: all that is written is live.
-        space_percent: 200,
-        seed: layout.seed ^ (shard as u64) << 48,
-    }
 }
 
 /// Reads a new generation as the node will, and counts.
@@ -245,11 +253,7 @@ fn check(
 ) -> Result<(), RewriteError> {
     watch.begin(Phase::Checking, new.segment_bytes()?);
     for ((shard, path), &written) in new.shards().zip(written) {
-        let config = RecoveryConfig {
-            node: layout.node,
-            shard,
-            is_salvage: false,
-        };
+        let config = layout.recovery(shard, false);
         let found = reading::read_shard(&path, config, watch, |_| Ok(()))?;
         let read = found.report.records;
         match found.outcome {

@@ -9,12 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::generation::{self, Generation};
-use super::reading::ShardRead;
+use super::reading::{self, ShardRead};
 use super::survivors::Survivors;
 use super::watch::Watch;
 use super::{Layout, RewriteError, Rewritten};
 use crate::engine::wal::names::FileName;
-use crate::engine::wal::recovery::DamagedRange;
+use crate::engine::wal::recovery::{DamagedRange, RecoveryError};
 use crate::runtime::manifest::Manifest;
 
 /// A generation that was read for what can be kept of it.
@@ -22,6 +22,7 @@ pub struct Salvage {
     old: Generation,
     survivors: Survivors,
     shards: Vec<ShardRead>,
+    losses: Vec<Loss>,
 }
 
 /// Something that cannot be read.
@@ -52,28 +53,34 @@ impl Salvage {
     ) -> Result<Self, RewriteError> {
         let old = Generation::in_use(dir, manifest);
         let (survivors, shards) = super::gather(&old, layout, true, watch)?;
+        let mut losses = Vec::new();
+        for ((shard, path), read) in old.shards().zip(&shards) {
+            let found = read.report.damage.iter().cloned();
+            let known = losses.len();
+            losses.extend(found.map(|range| Loss { shard, range }));
+            // A node has the last word on whether there is damage at all.
+            let config = layout.recovery(shard, false);
+            let outcome = reading::read_shard(&path, config, watch, |_| Ok(()))?.outcome;
+            match outcome {
+                Ok(_) => losses.truncate(known),
+                Err(RecoveryError::Damaged(range)) if losses.len() == known => {
+                    losses.push(Loss { shard, range });
+                }
+                Err(_) => {}
+            }
+        }
         Ok(Self {
             old,
             survivors,
             shards,
+            losses,
         })
-    }
-
-    /// What was found of each shard, in their order.
-    #[must_use]
-    pub fn shards(&self) -> &[ShardRead] {
-        &self.shards
     }
 
     /// What cannot be read; nothing when there is no need of a salvage.
     #[must_use]
-    pub fn losses(&self) -> Vec<Loss> {
-        let shards = (0..).zip(&self.shards);
-        let losses = shards.flat_map(|(shard, read)| {
-            let damage = read.report.damage.iter().cloned();
-            damage.map(move |range| Loss { shard, range })
-        });
-        losses.collect()
+    pub fn losses(&self) -> &[Loss] {
+        &self.losses
     }
 
     /// Records that can be kept.
@@ -135,7 +142,7 @@ impl Salvage {
             "`chordite wal salvage` has written anew what can be read of this generation.\n\
              What it could not read:\n",
         );
-        for Loss { shard, range } in self.losses() {
+        for Loss { shard, range } in &self.losses {
             let DamagedRange { from, to, .. } = range;
             let (file, first, last) = (FileName::Segment(range.segment), range.first, range.last);
             let _ = writeln!(

@@ -16,7 +16,7 @@ use super::generation::Generation;
 use super::salvage::Salvage;
 use super::watch::{Progress, Watch};
 use super::writing::Writer;
-use super::{Layout, RewriteError, log_config, reading, reshard};
+use super::{Layout, RewriteError, reading, reshard};
 use crate::engine::record::Record;
 use crate::engine::shard::shard_of;
 use crate::engine::wal::entry::Entry;
@@ -93,7 +93,7 @@ fn folder(shards: u8, keys: u32) -> (TempDir, Seen) {
     let generation = Generation::new(dir.path(), 0, shards);
     for (shard, path) in generation.shards() {
         let mut watch = Watch::new(&mut tell);
-        let config = log_config(&layout(shards), shard);
+        let config = layout(shards).log(shard);
         let mut writer = Writer::new(&path, config, 0, &mut watch);
         for (stamp, number, expiry_ms) in history(keys) {
             let (key, version) = (key(number), Version { stamp, node: NODE });
@@ -335,8 +335,9 @@ fn a_salvage_keeps_what_can_be_read_and_the_damaged_files() {
     assert!(matches!(read(dir.path()), Err(RecoveryError::Damaged(_))));
     let mut tell = |_: &Progress| Ok(());
     let mut watch = Watch::new(&mut tell);
-    let losses = examine(dir.path(), &mut watch).unwrap().losses();
-    let [loss] = &losses[..] else {
+    let examined = examine(dir.path(), &mut watch).unwrap();
+    let losses = examined.losses();
+    let [loss] = losses else {
         panic!("{losses:?}");
     };
     assert_eq!(loss.shard, 0);

@@ -80,6 +80,8 @@ fn line(progress: &Progress, elapsed: Duration) -> String {
     match progress.phase {
         Phase::Reading | Phase::Checking => {
             let (read, total) = (progress.bytes_read, progress.bytes_total);
+            // First blocks are read twice; they are not among the total.
+            let read = read.min(total);
             let percent = read.saturating_mul(100).checked_div(total).unwrap_or(100);
             let rate = read as f64 / MEGABYTE / elapsed.as_secs_f64().max(0.001);
             format!(

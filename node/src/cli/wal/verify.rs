@@ -185,6 +185,10 @@ impl ShardReport {
     /// `all` is what a salvage finds, when there is damage.
     pub(super) fn of(shard: u16, found: &ShardRead, all: Option<&ShardRead>) -> Self {
         let report = &all.unwrap_or(found).report;
+        let mut damage = report.damage.clone();
+        if let (Err(RecoveryError::Damaged(range)), true) = (&found.outcome, damage.is_empty()) {
+            damage.push(range.clone());
+        }
         let (verdict, reason) = match &found.outcome {
             Ok(_) if report.torn_bytes > 0 => (Verdict::TornTail, None),
             Ok(_) => (Verdict::Ok, None),
@@ -204,7 +208,7 @@ impl ShardReport {
             bytes: report.bytes_read,
             next_lsn: found.outcome.as_ref().ok().map(|start| start.next_lsn.0),
             torn_bytes: report.torn_bytes,
-            damage: report.damage.iter().map(DamageReport::of).collect(),
+            damage: damage.iter().map(DamageReport::of).collect(),
             warnings: report.warnings.clone(),
             reason,
         }
