@@ -15,6 +15,7 @@ mod control;
 pub mod data_folder;
 mod deadlines;
 mod dial;
+mod disk;
 pub mod disk_folder;
 mod driver;
 mod limits;

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -38,6 +38,8 @@ pub struct DiskFolder {
     is_direct_refused: bool,
     /// The one used last is the last one.
     open: Vec<(FileName, File)>,
+    /// The file removed last.
+    removed: Option<File>,
     zeros: Option<Buffer>,
 }
 
@@ -55,6 +57,8 @@ pub struct Listing {
 pub(crate) struct OpenFile {
     /// The file; another handle of the one that the folder keeps.
     pub(crate) file: File,
+    /// Where it is, for errors.
+    pub(crate) path: PathBuf,
     /// Whether a write that has ended survives a power cut.
     pub(crate) is_durable: bool,
 }
@@ -90,6 +94,7 @@ impl DiskFolder {
             access,
             is_direct_refused: false,
             open: Vec::new(),
+            removed: None,
             zeros: None,
         }
     }
@@ -149,6 +154,7 @@ impl DiskFolder {
         match opened.and_then(File::try_clone) {
             Ok(handle) => Ok(OpenFile {
                 file: handle,
+                path: self.path_of(Some(file)),
                 is_durable: self.is_durable(file),
             }),
             Err(error) => Err(disk_error("open", &self.path_of(Some(file)), &error)),
@@ -197,9 +203,21 @@ impl DiskFolder {
         fs::rename(self.path_of(Some(from)), self.path_of(Some(to)))
     }
 
-    fn remove(&mut self, file: FileName) -> io::Result<()> {
-        self.close(file);
-        fs::remove_file(self.path_of(Some(file)))
+    /// The close of a removed file's last handle gives its blocks back, which takes time. Whoever
+    /// else has a handle may have none to spare: so the blocks are given back here, unless the file
+    /// has another name, and one handle stays until the next removal.
+    fn remove(&mut self, name: FileName) -> io::Result<()> {
+        let opened = self.file(name, Opening::Existing).and_then(File::try_clone);
+        self.close(name);
+        fs::remove_file(self.path_of(Some(name)))?;
+        self.removed = opened.ok();
+        if let Some(file) = &self.removed
+            && file.metadata().is_ok_and(|file| file.nlink() == 0)
+        {
+            // Should it be refused, the last close does it.
+            let _ = file.set_len(0);
+        }
+        Ok(())
     }
 
     fn read(&mut self, name: FileName, offset: u64, bytes: &mut [u8]) -> io::Result<u64> {
@@ -411,6 +429,26 @@ mod tests {
             let removed = run(&mut folder, DiskOp::Remove { file: SEGMENT });
             assert_eq!(removed.result, Ok(0));
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn removing_gives_the_blocks_back_unless_the_file_has_another_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = DiskFolder::new(dir.path().into(), Access::Durable);
+        run(&mut folder, DiskOp::Create { file: SEGMENT })
+            .result
+            .unwrap();
+        run(&mut folder, write(SEGMENT, 0, 3)).result.unwrap();
+        let elsewhere = folder.hand_out(SEGMENT).unwrap().file;
+        let copy = dir.path().join("copy");
+        fs::hard_link(folder.path_of(Some(SEGMENT)), &copy).unwrap();
+        for (file, bytes) in [(SEGMENT, 8192), (FRESH, 0)] {
+            run(&mut folder, DiskOp::Remove { file }).result.unwrap();
+            assert_eq!(elsewhere.metadata().unwrap().len(), bytes);
+            if file == SEGMENT {
+                fs::rename(&copy, folder.path_of(Some(FRESH))).unwrap();
+            }
         }
     }
 
