@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::RewriteError;
 use super::reading;
 use super::watch::Watch;
+use crate::engine::wal::buffer::BLOCK_BYTES;
 use crate::runtime::data_folder::make_folder;
 use crate::runtime::disk_folder::sync_folder;
 use crate::runtime::manifest::{Manifest, generation_path, generations, shard_path};
@@ -65,6 +66,19 @@ impl Generation {
         self.shards()
             .map(|(_, path)| reading::segment_bytes(&path))
             .sum()
+    }
+
+    /// Length of its longest segment, kept to what a segment may have: what new ones should have
+    /// where no configuration says it.
+    pub fn longest_segment(&self) -> Result<u32, RewriteError> {
+        let mut longest = 0;
+        for (_, path) in self.shards() {
+            let files = reading::list(&path)?.files;
+            longest = files.iter().fold(longest, |max, file| max.max(file.bytes));
+        }
+        let longest = u32::try_from(longest).unwrap_or(u32::MAX);
+        let whole = longest / BLOCK_BYTES as u32 * BLOCK_BYTES as u32;
+        Ok(whole.clamp(SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MOST))
     }
 
     /// Makes its folders; their names survive a power cut.
@@ -127,6 +141,10 @@ fn set_aside(dir: &Path, number: u64) -> io::Result<PathBuf> {
     sync_folder(dir)?;
     Ok(aside)
 }
+
+/// What the setting `segment_bytes` allows.
+const SEGMENT_BYTES_LEAST: u32 = 256 * 1024;
+const SEGMENT_BYTES_MOST: u32 = 256 * 1024 * 1024;
 
 /// The note in a generation that was salvaged.
 const NOTE: &str = "SALVAGED.txt";

@@ -48,6 +48,7 @@ pub fn read_shard(
     }
 }
 
-fn list(path: &Path) -> Result<Listing, RewriteError> {
+/// What lies in the shard's folder at `path`.
+pub fn list(path: &Path) -> Result<Listing, RewriteError> {
     Listing::read(path).map_err(|error| RewriteError::folder("reading", path, error))
 }

@@ -162,8 +162,8 @@ impl Report {
             Outcome::WouldSalvage | Outcome::NothingToDo => "can be",
         };
         text.push_str(&format!(
-            "{records_lost} records are lost; if a delete or a newer value was among them, an \
-             older value may be back\n{records_kept} values {verb} kept\n"
+            "records lost: {records_lost}; if a delete or a newer value is among them, an older \
+             value may be back\nvalues that {verb} kept: {records_kept}\n"
         ));
         if let (Some(target), Some(generation)) = (&self.written_to, self.generation) {
             text.push_str(&format!("written to {target} as generation {generation}\n"));
@@ -175,16 +175,18 @@ impl Report {
     }
 }
 
-/// As many shards as there were. The configuration says how long segments are; without one they
-/// are as long as is usual, which any node can read.
+/// As many shards as there were, and segments as long as the configuration says or as they were.
 fn layout(folder: &LockedFolder) -> Result<Layout, Failure> {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
     let wall_ms = wall.unwrap_or(Duration::ZERO).as_millis();
-    let segment_bytes = folder.config().map(|config| config.segment_bytes);
+    let segment_bytes = match folder.config() {
+        Some(config) => config.segment_bytes,
+        None => folder.generation().longest_segment()?,
+    };
     Ok(Layout {
         node: folder.node(),
         shards: folder.manifest().shards,
-        segment_bytes: segment_bytes.unwrap_or(SEGMENT_BYTES),
+        segment_bytes,
         // Whether all of it fits the memory is for the node to say that is started with it.
         memory_max: u64::MAX,
         seed: seed()?,
@@ -209,6 +211,3 @@ impl From<RewriteError> for Failure {
         Self::new(error.exit(), error.to_string())
     }
 }
-
-/// Bytes of a segment where no configuration says it.
-const SEGMENT_BYTES: u32 = 32 * 1024 * 1024;

@@ -7,9 +7,10 @@ use node::engine::wal::disk::DiskErrorKind;
 use node::engine::wal::names::FileName;
 use node::engine::wal::recovery::{DamagedRange, RecoveryConfig, RecoveryError};
 use node::exit::Exit;
-use node::rewrite::reading::{ShardRead, read_shard};
+use node::rewrite::reading::{ShardRead, list, read_shard};
 use node::rewrite::recovery_exit;
 use node::rewrite::watch::{Phase, Watch};
+use node::runtime::disk_folder::Listing;
 use serde::Serialize;
 
 use super::SCHEMA;
@@ -122,7 +123,9 @@ impl Report {
                 Err(RecoveryError::Damaged(_)) => Some(read(true)?),
                 _ => None,
             };
-            shards.push(ShardReport::of(shard, &found, all.as_ref()));
+            let mut report = ShardReport::of(shard, &found, all.as_ref());
+            report.add_files(&list(&path)?);
+            shards.push(report);
         }
         let verdict = shards.iter().map(|shard| shard.verdict).max();
         let verdict = verdict.unwrap_or(Verdict::Ok);
@@ -205,13 +208,21 @@ impl ShardReport {
             verdict,
             segments: report.segments,
             records: report.records,
-            bytes: report.bytes_read,
+            bytes: 0,
             next_lsn: found.outcome.as_ref().ok().map(|start| start.next_lsn.0),
             torn_bytes: report.torn_bytes,
             damage: damage.iter().map(DamageReport::of).collect(),
             warnings: report.warnings.clone(),
             reason,
         }
+    }
+
+    /// What lies in its folder, whether the recovery looks at it or not.
+    fn add_files(&mut self, listing: &Listing) {
+        self.bytes = listing.files.iter().map(|file| file.bytes).sum();
+        let others = listing.others.iter();
+        self.warnings
+            .extend(others.map(|name| format!("{name}: none of the log's files")));
     }
 
     /// Everything about it that does not fit a table.
@@ -280,5 +291,83 @@ fn reason(error: &RecoveryError) -> String {
             format!("{error}: the medium, or the right to read it, is missing")
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node::engine::wal::log::LogStart;
+    use node::engine::wal::names::{Lsn, SegmentNumber};
+    use node::engine::wal::recovery::RecoveryReport;
+    use node::runtime::manifest::Manifest;
+
+    fn report(outcome: Result<LogStart, RecoveryError>, torn_bytes: u64) -> Report {
+        let read = ShardRead {
+            outcome,
+            report: RecoveryReport {
+                torn_bytes,
+                warnings: vec!["a word".into()],
+                ..RecoveryReport::default()
+            },
+        };
+        let shard = ShardReport::of(1, &read, None);
+        Report {
+            schema: SCHEMA,
+            command: "wal verify",
+            folder: FolderFacts {
+                data_dir: "/data".into(),
+                manifest: Manifest::first("a:1", "dev", 2),
+            },
+            verdict: shard.verdict,
+            would_start: shard.verdict <= Verdict::TornTail,
+            shards: vec![shard],
+        }
+    }
+
+    #[test]
+    fn every_verdict_has_its_exit_code_and_words() {
+        let damaged = RecoveryError::Damaged(DamagedRange {
+            segment: SegmentNumber(3),
+            from: 4096,
+            to: 8192,
+            first: Lsn(7),
+            last: Lsn(9),
+        });
+        let foreign = RecoveryError::Foreign {
+            file: FileName::Segment(SegmentNumber(3)),
+            reason: "of another node".into(),
+        };
+        let start = LogStart::default();
+        for (report, exit, words) in [
+            (
+                report(Ok(start.clone()), 0),
+                Exit::Ok,
+                "ok: a node would start",
+            ),
+            (
+                report(Ok(start), 512),
+                Exit::Ok,
+                "torn tail: 512 bytes behind",
+            ),
+            (
+                report(Err(damaged), 0),
+                Exit::Storage,
+                "0000000000000003.wal: damaged from byte 4096 to 8192: records 7 to 9",
+            ),
+            (
+                report(Err(foreign), 0),
+                Exit::Data,
+                "shard 1: 0000000000000003.wal: of another node",
+            ),
+        ] {
+            let text = report.render();
+            assert_eq!(report.exit(), exit, "{text}");
+            assert!(
+                text.contains(words) && text.contains("warning: a word"),
+                "{text}"
+            );
+            assert_eq!(report.would_start, exit == Exit::Ok);
+        }
     }
 }
