@@ -12,6 +12,7 @@ use super::disk_folder::{Listing, sync_folder};
 use super::manifest::{
     FILE, Manifest, ManifestError, generation_path, generations, private_file, shard_path,
 };
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::rewrite::generation::put_away;
 
@@ -33,6 +34,18 @@ pub struct Owner {
     pub ring: String,
     /// How many shards it is to have.
     pub shards: u8,
+}
+
+impl Owner {
+    /// A node configured by `config`.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            node: config.advertise.to_string(),
+            ring: config.ring.clone(),
+            shards: config.shards,
+        }
+    }
 }
 
 /// Why a folder is not used.
