@@ -142,7 +142,10 @@ impl Shard {
         match &self.journal {
             Journal::Memory => Phase::Memory,
             Journal::Recovering(reading) => Phase::Recovering(reading.recovery.report()),
-            Journal::Open(log) => Phase::Open(log.report()),
+            Journal::Open(log) => match &self.recovered {
+                Some(report) if !self.is_serving() => Phase::Recovering(report),
+                _ => Phase::Open(log.report()),
+            },
             Journal::Failed(error) => Phase::Failed(error),
         }
     }
@@ -166,10 +169,16 @@ impl Shard {
         self.dropped.pop_front()
     }
 
-    /// Whether requests are served: there is no log, or it is open.
+    /// Whether requests are served: there is no log, or it is open. What was read of it may come
+    /// from the system's cache, with the disk to follow: where answers promise durability, nothing
+    /// is served before the disk has it.
     #[must_use]
-    pub const fn is_serving(&self) -> bool {
-        matches!(self.journal, Journal::Memory | Journal::Open(_))
+    pub fn is_serving(&self) -> bool {
+        match &self.journal {
+            Journal::Memory => true,
+            Journal::Open(log) => !self.is_durable || log.is_settled(),
+            Journal::Recovering(_) | Journal::Failed(_) => false,
+        }
     }
 
     /// Writes that wait for the disk.
@@ -302,6 +311,9 @@ impl Shard {
                 write.promise.into_iter().for_each(|it| store.release(it));
             });
             self.dropped.push_back(dropped);
+        }
+        if let Some(error) = log.unsettled().filter(|_| self.is_durable) {
+            self.journal = Journal::Failed(error);
         }
     }
 

@@ -16,11 +16,12 @@ use proto::time::Now;
 use super::batch::{Batch, Place};
 use super::buffer::{BLOCK_BYTES, Buffer};
 use super::compaction::Compaction;
-use super::disk::{DiskDone, DiskJob, JobId};
+use super::disk::{DiskDone, DiskError, DiskErrorKind, DiskJob, JobId};
 use super::entry::Entry;
 use super::flight::Flight;
 use super::maker::{Maker, Plan};
 use super::names::{FileName, Lsn, SegmentNumber};
+use super::recovery::RecoveryError;
 pub use super::report::{AppendError, Dropped, LogReport};
 use super::settings::{LogConfig, SEGMENT_BYTES_MIN};
 use super::syncs::Syncs;
@@ -221,6 +222,23 @@ impl Log {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.maker.is_settled() && self.syncs.is_settled()
+    }
+
+    /// Why [`Log::is_settled`] will never be, when it is so: the medium is broken.
+    #[must_use]
+    pub fn unsettled(&self) -> Option<RecoveryError> {
+        let State::Poisoned(reason) = &self.state else {
+            return None;
+        };
+        let last = self.sealed.back().map(|segment| segment.number);
+        let error = DiskError {
+            kind: DiskErrorKind::Broken,
+            reason: reason.clone(),
+        };
+        (!self.is_settled()).then_some(RecoveryError::Unreadable {
+            file: FileName::Segment(last.unwrap_or(self.tail.plan.number)),
+            error,
+        })
     }
 
     /// Appends a put or a delete to the open batch. `stamp` is the greatest version stamp given or
