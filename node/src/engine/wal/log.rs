@@ -1,22 +1,28 @@
 //! The log of one shard, open for writing: group commit, rotation, refusal, and what is asked of
 //! the disk next. Reading it at start is the business of `recovery`.
 
+mod answer;
+mod append;
+mod ask;
+mod space;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use proto::time::Now;
 
-use super::batch::{BATCH_BYTES_MAX, Batch, Place};
+use super::batch::{Batch, Place};
 use super::buffer::{BLOCK_BYTES, Buffer};
 use super::compaction::Compaction;
-use super::disk::{DiskDone, DiskError, DiskJob, DiskOp, JobId};
-use super::entry::{COMMIT_BYTES, Entry};
+use super::disk::{DiskDone, DiskJob, JobId};
+use super::entry::Entry;
 use super::flight::Flight;
-use super::header::SegmentHeader;
-use super::maker::{Made, Maker, Plan};
+use super::maker::{Maker, Plan};
 use super::names::{FileName, Lsn, SegmentNumber};
 pub use super::report::{AppendError, Dropped, LogReport};
-use super::settings::{LogConfig, SEGMENT_BYTES_MIN, SyncPolicy};
+use super::settings::{LogConfig, SEGMENT_BYTES_MIN};
 use super::syncs::Syncs;
 use crate::engine::record::Record;
 
@@ -72,6 +78,9 @@ pub struct LogStart {
     pub next_lsn: Lsn,
     /// The number of the next segment: greater than that of every file in the folder.
     pub next_segment: SegmentNumber,
+    /// The greatest lsn that a batch attests to be durable: what follows may be in memory only, when
+    /// it was the process that ended and not the machine.
+    pub attested: Lsn,
     /// The greatest version stamp found.
     pub stamp: u64,
     /// Segments that hold records that count, in their order.
@@ -159,6 +168,17 @@ impl Log {
             "the length of a segment is checked where it is configured"
         );
         let appended = Lsn(start.next_lsn.0.saturating_sub(1));
+        let unsure = start
+            .sealed
+            .iter()
+            .filter(|segment| segment.last > start.attested);
+        let unsure = unsure.map(|segment| segment.number).collect();
+        // What was recovered is attested anew.
+        let seal = if start.sealed.is_empty() {
+            Seal::Done
+        } else {
+            Seal::At(now.mono)
+        };
         let mut log = Self {
             config,
             jobs: Jobs::default(),
@@ -178,15 +198,15 @@ impl Log {
             dropped: None,
             pool: Vec::new(),
             maker: Maker::new(start.leftovers),
-            syncs: Syncs::new(config.sync, now.mono),
+            syncs: Syncs::new(config.sync, unsure, now.mono),
             compaction: Compaction::default(),
             state: State::Open,
             appended,
             written: appended,
-            durable: appended,
+            durable: appended.min(start.attested),
             stamp: start.stamp,
             live_bytes: 0,
-            seal: Seal::Done,
+            seal,
             is_closing: false,
             unpaid_bytes: 0,
             now: now.mono,
@@ -194,6 +214,13 @@ impl Log {
         };
         log.tail = Tail::new(log.plan());
         log
+    }
+
+    /// Whether everything that was recovered would survive a power cut. Before that nothing is
+    /// written, and nothing may be served that was promised to be durable.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.maker.is_settled() && self.syncs.is_settled()
     }
 
     /// Appends a put or a delete to the open batch. `stamp` is the greatest version stamp given or
@@ -392,364 +419,7 @@ impl Log {
     }
 }
 
-/// What is appended.
 impl Log {
-    /// Adds a record to the open batch, of a caller or of compaction, and gives its lsn.
-    fn push(&mut self, entry: &Entry<'_>, is_callers: bool) -> Result<Lsn, AppendError> {
-        let bytes = entry.padded_bytes();
-        if self.open.as_ref().is_some_and(|open| !open.has_room(bytes)) {
-            if self.closed.len() >= CLOSED_MAX {
-                return Err(AppendError::Busy);
-            }
-            self.close_batch();
-        }
-        if self.open.is_none() {
-            self.open_batch(bytes)?;
-        }
-        let open = self.open.as_mut().expect("a batch was opened");
-        if is_callers {
-            open.mark();
-            self.figures.records += 1;
-        }
-        self.appended = open.push(entry);
-        self.seal = Seal::At(self.now + SEAL_PAUSE);
-        Ok(self.appended)
-    }
-
-    /// Opens a batch that has room for `bytes` at the log's end.
-    fn open_batch(&mut self, bytes: usize) -> Result<(), AppendError> {
-        let needed = (COMMIT_BYTES + bytes).next_multiple_of(BLOCK_BYTES) as u64;
-        let segment_bytes = u64::from(self.config.segment_bytes);
-        assert!(
-            needed + BLOCK_BYTES as u64 <= segment_bytes,
-            "a segment holds the largest record"
-        );
-        if self.tail.offset + needed > segment_bytes {
-            self.rotate()?;
-        }
-        if self.is_full() && !self.tail.is_made {
-            return Err(self.refusal().unwrap_or(AppendError::Busy));
-        }
-        let room = segment_bytes - self.tail.offset;
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
-        let memory = self.pool.pop();
-        let memory = memory.unwrap_or_else(|| (Buffer::with_capacity(BATCH_BYTES_MAX), Vec::new()));
-        let first = self.appended.next();
-        self.open = Some(Batch::open(self.tail.place(), first, room, memory));
-        self.appended = first;
-        Ok(())
-    }
-
-    /// Goes on to the next segment. One that is not made yet is waited for, another one after it
-    /// is not planned; on a full disk there is none.
-    fn rotate(&mut self) -> Result<(), AppendError> {
-        if !self.tail.is_made {
-            return Err(AppendError::Busy);
-        }
-        let spare = match self.spare.take() {
-            Some(spare) if spare.is_made || !self.is_full() => spare,
-            Some(spare) => {
-                self.spare = Some(spare);
-                return Err(self.refusal().unwrap_or(AppendError::Busy));
-            }
-            None if self.is_full() => return Err(self.refusal().unwrap_or(AppendError::Busy)),
-            None => Spare {
-                plan: self.plan(),
-                is_made: false,
-            },
-        };
-        let mut tail = Tail::new(spare.plan);
-        tail.is_made = spare.is_made;
-        let old = std::mem::replace(&mut self.tail, tail);
-        if let Some((first, last)) = old.records {
-            self.sealed_bytes += u64::from(self.config.segment_bytes);
-            self.sealed.push_back(SealedSegment {
-                number: old.plan.number,
-                salt: old.plan.salt,
-                first,
-                last,
-                end: old.offset,
-                file_bytes: u64::from(self.config.segment_bytes),
-            });
-        }
-        Ok(())
-    }
-
-    /// Completes the open batch; it waits for a place under way.
-    fn close_batch(&mut self) {
-        let Some(mut batch) = self.open.take() else {
-            return;
-        };
-        let bytes = batch.padded_bytes();
-        assert_eq!(batch.place, self.tail.place(), "batches lie in a row");
-        self.tail.offset += bytes;
-        let first = self.tail.records.map_or(batch.first, |(first, _)| first);
-        self.tail.records = Some((first, batch.last));
-        self.unpaid_bytes += bytes;
-        batch.close(self.durable, self.stamp);
-        self.figures.batches += 1;
-        self.figures.batch_bytes += bytes;
-        self.closed.push_back(batch);
-    }
-
-    /// The next segment and its salt.
-    fn plan(&mut self) -> Plan {
-        let number = self.next_segment;
-        self.next_segment = number.next();
-        self.salts = self.salts.wrapping_add(SALT_STEP);
-        Plan {
-            number,
-            salt: mixed(self.salts),
-        }
-    }
-}
-
-/// What the disk is asked for.
-impl Log {
-    /// A write of a batch: a full one, or the open one when there is a place under way.
-    fn poll_write(&mut self, id: JobId) -> Option<DiskOp> {
-        let is_durable = self.config.sync == SyncPolicy::Always;
-        let again = self.flight.poll_write(id, is_durable);
-        if again.is_some() || !self.flight.has_room() {
-            return again;
-        }
-        if self.seal == Seal::Due && !self.has_batches() && self.may_seal() {
-            self.open_seal();
-        }
-        if self.closed.is_empty() {
-            self.close_batch();
-        }
-        let batch = self.closed.front()?;
-        if batch.place.segment == self.tail.plan.number && !self.tail.is_made {
-            return None;
-        }
-        self.flight.push(self.closed.pop_front()?);
-        self.flight.poll_write(id, is_durable)
-    }
-
-    /// An empty batch attests that the ones before it are durable.
-    fn open_seal(&mut self) {
-        if self.open_batch(0).is_ok() {
-            self.seal = Seal::Done;
-        }
-    }
-
-    /// Whether everything before an empty batch would be attested by it.
-    fn may_seal(&self) -> bool {
-        self.durable == self.appended
-    }
-
-    fn poll_sync(&mut self, id: JobId) -> Option<DiskOp> {
-        let awaited = self.compaction.awaited();
-        let is_awaited = awaited.is_some_and(|lsn| lsn > self.durable && lsn <= self.written);
-        let is_last = self.is_closing && !self.has_batches() && self.written > self.durable;
-        self.syncs
-            .poll_op(id, self.written, is_awaited || is_last, self.now)
-    }
-
-    /// A step of making a segment, when the tail or the place after it wants one, or of removing
-    /// what is not needed.
-    fn poll_maker(&mut self, id: JobId) -> Option<DiskOp> {
-        if self.is_closing && (self.tail.is_made || !self.has_batches()) {
-            return None;
-        }
-        if self.maker.is_at_rest() {
-            self.plan_making();
-        }
-        let config = self.config;
-        let (least_lsn, stamp_floor) = (self.durable.next(), self.stamp);
-        let header = |plan: Plan, is_recycled| SegmentHeader {
-            node: config.node,
-            shard: config.shard,
-            number: plan.number,
-            salt: plan.salt,
-            least_lsn,
-            stamp_floor,
-            segment_bytes: config.segment_bytes,
-            is_recycled,
-        };
-        let segment_bytes = u64::from(config.segment_bytes);
-        let op = self.maker.poll_op(segment_bytes, &header, self.now)?;
-        self.jobs.maker = Some(id);
-        Some(op)
-    }
-
-    fn plan_making(&mut self) {
-        if !self.tail.is_made {
-            return self.maker.make(self.tail.plan);
-        }
-        let half = u64::from(self.config.segment_bytes) / 2;
-        // Compaction is about to free a segment, which is made anew for less than a new one.
-        let may_wait = self.compaction.is_active() && self.tail.offset < half && !self.is_full();
-        if self.spare.is_none() && (self.maker.has_free() || !may_wait) {
-            self.spare = Some(Spare {
-                plan: self.plan(),
-                is_made: false,
-            });
-        }
-        match &self.spare {
-            Some(spare) if !spare.is_made => self.maker.make(spare.plan),
-            Some(_) => self.maker.tidy(),
-            None => {}
-        }
-    }
-
-    fn poll_read(&mut self, id: JobId) -> Option<DiskOp> {
-        let op = self.compaction.poll_op()?;
-        self.jobs.reader = Some(id);
-        Some(op)
-    }
-}
-
-/// What the disk answers.
-impl Log {
-    fn handle_write(&mut self, id: JobId, result: &Result<u64, DiskError>, buffer: Option<Buffer>) {
-        match self.flight.handle_write(id, result, buffer) {
-            Some(Ok(())) => {}
-            Some(Err(reason)) => self.failed_write(reason),
-            None => return,
-        }
-        while let Some(batch) = self.flight.pop_written() {
-            self.written = batch.last;
-            if self.config.sync == SyncPolicy::Always {
-                self.advance_durable(batch.last);
-            } else {
-                self.syncs.note(batch.place.segment);
-            }
-            self.committed.push_back(batch);
-        }
-        if self.is_poisoned() {
-            self.give_up();
-        }
-    }
-
-    /// What arrived before the batch that failed still counts.
-    fn failed_write(&mut self, reason: String) {
-        if !self.is_poisoned() {
-            self.state = State::Poisoned(reason);
-        }
-    }
-
-    fn advance_durable(&mut self, upto: Lsn) {
-        self.durable = self.durable.max(upto);
-        if self.seal != Seal::Done {
-            self.seal = if self.is_closing {
-                Seal::Due
-            } else {
-                Seal::At(self.now + SEAL_PAUSE)
-            };
-        }
-    }
-
-    fn handle_made(&mut self, result: &Result<u64, DiskError>) {
-        let segment_bytes = u64::from(self.config.segment_bytes);
-        match self.maker.handle_done(result, segment_bytes, self.now) {
-            Made::Nothing => {}
-            Made::Segment(number) => {
-                if self.tail.plan.number == number {
-                    self.tail.is_made = true;
-                } else if let Some(spare) = &mut self.spare {
-                    spare.is_made |= spare.plan.number == number;
-                }
-                if self.is_full() {
-                    self.state = State::Open;
-                }
-            }
-            Made::Full(reason) => self.fill(reason),
-            Made::Broken(reason) => self.poison(reason),
-        }
-    }
-
-    /// There is no room for another segment: what waits for one is given up.
-    fn fill(&mut self, reason: String) {
-        if self.is_poisoned() {
-            return;
-        }
-        self.state = State::Full(reason);
-        if self.tail.is_made {
-            return;
-        }
-        let number = self.tail.plan.number;
-        let lost = |batch: &Batch| batch.place.segment == number;
-        let first = self
-            .closed
-            .iter()
-            .chain(&self.open)
-            .find(|batch| lost(batch));
-        let Some(from) = first.map(|batch| batch.first) else {
-            return;
-        };
-        self.closed.retain(|batch| !lost(batch));
-        self.open = None;
-        self.tail = Tail::new(self.tail.plan);
-        self.appended = Lsn(from.0.saturating_sub(1));
-        self.compaction.restart();
-        self.drop_from(from, false);
-    }
-
-    /// The medium failed: nothing more is written, and what is under way is never acknowledged.
-    fn poison(&mut self, reason: String) {
-        self.failed_write(reason);
-        self.give_up();
-    }
-
-    fn give_up(&mut self) {
-        let waiting = self.closed.front().or(self.open.as_ref());
-        let first = self.flight.first().or(waiting.map(|batch| batch.first));
-        self.flight.clear();
-        self.closed.clear();
-        self.open = None;
-        if let Some(from) = first {
-            self.drop_from(from, true);
-        }
-    }
-
-    fn drop_from(&mut self, from: Lsn, may_be_written: bool) {
-        let refusal = self.refusal().expect("records are given up for a reason");
-        let earlier = self.dropped.take();
-        self.dropped = Some(Dropped {
-            from: earlier
-                .as_ref()
-                .map_or(from, |earlier| earlier.from.min(from)),
-            may_be_written: may_be_written || earlier.is_some_and(|earlier| earlier.may_be_written),
-            refusal,
-        });
-    }
-}
-
-/// Space.
-impl Log {
-    /// Begins with the oldest segment when the sealed ones take more than halfway from the live
-    /// records to their bound.
-    fn begin_compaction(&mut self) {
-        if self.compaction.is_active() {
-            return;
-        }
-        let percent = u64::from(self.config.space_percent.max(SPACE_PERCENT_MIN));
-        let begin_percent = 100 + (percent - 100) / 2;
-        let warranted = self.live_bytes.saturating_mul(begin_percent) / 100;
-        let Some(oldest) = self.sealed.front() else {
-            return;
-        };
-        if self.sealed_bytes > warranted && oldest.last <= self.written.min(self.appended) {
-            self.compaction.begin(*oldest);
-        }
-    }
-
-    /// A file of the present length is used again, any other removed.
-    fn dispose(&mut self, segment: SealedSegment) {
-        let is_of_use = segment.file_bytes == u64::from(self.config.segment_bytes);
-        self.maker
-            .dispose(FileName::Segment(segment.number), is_of_use);
-    }
-
-    fn figures_of_move(&mut self, is_placed: bool, bytes: u64) -> bool {
-        if is_placed {
-            self.compaction.moved_bytes += bytes;
-        }
-        is_placed
-    }
-
     fn has_batches(&self) -> bool {
         self.open.is_some() || !self.closed.is_empty() || self.flight.len() > 0
     }
@@ -784,26 +454,8 @@ impl Tail {
     }
 }
 
-/// SplitMix64: a seed that no stranger knows gives salts that none can guess.
-const fn mixed(seed: u64) -> u64 {
-    let seed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let seed = (seed ^ (seed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    seed ^ (seed >> 31)
-}
-
-const SALT_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Full batches that may wait for a place under way.
-const CLOSED_MAX: usize = 16;
-
 /// Batches whose memory is kept for the next ones.
 const POOL_BATCHES: usize = 8;
 
-/// Least bound of the segments, in per cent of the live records: below, batches that are not full
-/// would keep compaction going for ever.
-const SPACE_PERCENT_MIN: u32 = 150;
-
 /// Rest after the last batch before an empty one attests it.
 const SEAL_PAUSE: Duration = Duration::from_millis(20);
-
-const _: () = assert!(BATCH_BYTES_MAX > COMMIT_BYTES + super::entry::ENTRY_BYTES_MAX + BLOCK_BYTES);

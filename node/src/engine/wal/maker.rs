@@ -41,6 +41,9 @@ pub(super) struct Maker {
 /// The job under way or the next one. A making ends with `NamingSync`, a removal with `GoneSync`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
+    /// The folder's sync at the start: a file whose removal is not durable could come back after
+    /// one that superseded it is gone.
+    Settling,
     Rest,
     Creating(Plan),
     Zeroing(Plan, u64),
@@ -76,7 +79,7 @@ impl Maker {
     /// A maker that removes `rubbish` when it finds the time.
     pub(super) fn new(rubbish: impl IntoIterator<Item = FileName>) -> Self {
         Self {
-            step: Step::Rest,
+            step: Step::Settling,
             is_under_way: false,
             attempts: 0,
             free: VecDeque::new(),
@@ -103,14 +106,27 @@ impl Maker {
         self.free.len() as u64 + u64::from(is_going)
     }
 
-    /// Starts to make `plan` unless something else is being done.
+    /// Whether the names that were there at the start are durable.
+    pub(super) fn is_settled(&self) -> bool {
+        self.step != Step::Settling
+    }
+
+    /// Starts to make `plan` unless something else is being done. Rubbish goes before a segment is
+    /// made anew: what a crash has torn is told from damage by the records before it, so these stay
+    /// until it is gone.
     pub(super) fn make(&mut self, plan: Plan) {
-        if self.step == Step::Rest {
-            self.step = match self.free.pop_front() {
-                Some(file) => Step::Renaming(plan, file),
-                None => Step::Creating(plan),
-            };
+        if self.step != Step::Rest {
+            return;
         }
+        if let (Some(rubbish), true) = (self.rubbish.front(), self.has_free()) {
+            self.step = Step::Removing(*rubbish);
+            self.rubbish.pop_front();
+            return;
+        }
+        self.step = match self.free.pop_front() {
+            Some(file) => Step::Renaming(plan, file),
+            None => Step::Creating(plan),
+        };
     }
 
     /// Whether a segment could be made out of one that is no longer needed.
@@ -175,7 +191,9 @@ impl Maker {
                 from: fresh(plan),
                 to: FileName::Segment(plan.number),
             },
-            Step::RenamingSync(_) | Step::NamingSync(_) | Step::GoneSync(_) => DiskOp::SyncFolder,
+            Step::Settling | Step::RenamingSync(_) | Step::NamingSync(_) | Step::GoneSync(_) => {
+                DiskOp::SyncFolder
+            }
             Step::Giving(plan) => DiskOp::Remove { file: fresh(plan) },
             Step::Removing(file) => DiskOp::Remove { file },
         };
@@ -231,7 +249,7 @@ impl Maker {
             }
             Step::Giving(plan) => Step::Pausing(plan, now + FULL_PAUSE),
             Step::Removing(file) => Step::GoneSync(file),
-            Step::GoneSync(_) => Step::Rest,
+            Step::Settling | Step::GoneSync(_) => Step::Rest,
         };
         Made::Nothing
     }

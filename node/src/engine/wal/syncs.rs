@@ -19,6 +19,8 @@ pub(super) struct Syncs {
     dirty: Vec<SegmentNumber>,
     round: Option<Round>,
     rounds: u64,
+    /// Whether the files that were there at the start have been synchronised.
+    is_settled: bool,
 }
 
 #[derive(Debug)]
@@ -31,8 +33,8 @@ struct Round {
 }
 
 impl Syncs {
-    /// No file is dirty.
-    pub(super) fn new(policy: SyncPolicy, now: Duration) -> Self {
+    /// The files in `dirty` are synchronised at once.
+    pub(super) fn new(policy: SyncPolicy, dirty: Vec<SegmentNumber>, now: Duration) -> Self {
         let interval = match policy {
             SyncPolicy::Interval(interval) => Some(interval),
             SyncPolicy::Always | SyncPolicy::Never => None,
@@ -40,10 +42,16 @@ impl Syncs {
         Self {
             interval,
             last: now,
-            dirty: Vec::new(),
+            is_settled: dirty.is_empty(),
+            dirty,
             round: None,
             rounds: 0,
         }
+    }
+
+    /// Whether the files that were there at the start have been synchronised.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     /// A file was written.
@@ -74,7 +82,10 @@ impl Syncs {
         now: Duration,
     ) -> Option<DiskOp> {
         let is_due = self.poll_timeout().is_some_and(|at| at <= now);
-        if self.round.is_none() && !self.dirty.is_empty() && (is_due || is_wanted) {
+        if self.round.is_none()
+            && !self.dirty.is_empty()
+            && (is_due || is_wanted || !self.is_settled)
+        {
             self.last = now;
             self.rounds += 1;
             self.round = Some(Round {
@@ -120,6 +131,7 @@ impl Syncs {
         }
         let upto = round.upto;
         self.round = None;
+        self.is_settled = true;
         Some(Ok(Some(upto)))
     }
 }
