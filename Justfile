@@ -16,6 +16,10 @@ fmt:
 test:
     cargo test --workspace --release
 
+# Recover arbitrary bytes for so many seconds (needs a nightly compiler and cargo-fuzz)
+fuzz seconds="600":
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz recovery -- -max_total_time={{seconds}}
+
 # Carry out a scenario of bench/scenarios and write it to results/
 bench scenario="default":
     cargo run --release --bin bench -- run {{scenario}}

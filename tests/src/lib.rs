@@ -14,6 +14,7 @@ pub mod circle;
 pub mod deadline;
 pub mod dht;
 pub mod dice;
+pub mod fuzz;
 pub mod http;
 pub mod log_oracle;
 pub mod log_script;
