@@ -7,6 +7,7 @@ mod api_time;
 mod command_line;
 mod config_errors;
 mod crash_images;
+mod disk_faults;
 mod fuzz_corpus;
 mod io_driver;
 mod links_attack;
