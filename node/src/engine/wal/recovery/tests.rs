@@ -1,7 +1,7 @@
 //! Recoveries of segments made by hand, batch by batch, as a log and its crashes leave them.
 //!
-//! A story is told in lines: which segments there are, which batches with which lsns they hold, what
-//! became of them, and what a recovery makes of it.
+//! A story tells which segments there are, which batches with which lsns they hold, what became of
+//! them, and what a recovery makes of it.
 
 mod damage;
 mod histories;
