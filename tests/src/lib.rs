@@ -10,12 +10,17 @@
 
 pub mod binaries;
 pub mod certs;
+pub mod chance;
 pub mod circle;
 pub mod deadline;
 pub mod dht;
+pub mod durable;
 pub mod http;
+pub mod journal;
+pub mod mounts;
 pub mod namespace;
 pub mod native;
+pub mod payload;
 pub mod permit;
 pub mod ports;
 pub mod process;
@@ -24,3 +29,4 @@ pub mod ring;
 pub mod serve;
 pub mod usage;
 pub mod workdir;
+pub mod writer;
