@@ -24,8 +24,10 @@ const READ_PER_SECOND_MIN: u64 = 16 << 20;
 /// Most bytes of reading that may be saved up.
 const BUDGET_MAX: u64 = 4 * BATCH_BYTES_MAX as u64;
 
-/// Records looked at in one step: some ten microseconds.
+/// Records looked at in one step, and bytes of them: some ten microseconds.
 const STEP_RECORDS: usize = 128;
+/// See above.
+const STEP_BYTES: usize = 64 * 1024;
 
 /// How often a read that was interrupted is tried, in all.
 const ATTEMPTS_MAX: u8 = 3;
@@ -199,12 +201,17 @@ impl Compaction {
         let Phase::Judging(window) = &mut self.phase else {
             return false;
         };
+        let mut looked_bytes = 0;
         for _ in 0..STEP_RECORDS {
+            if looked_bytes >= STEP_BYTES {
+                break;
+            }
             match window.look() {
                 Next::Record(Placed { lsn, entry, bytes }) => {
                     if !place(&entry) {
                         return false;
                     }
+                    looked_bytes += bytes;
                     window.pass(lsn, bytes);
                 }
                 Next::Read(offset) => {

@@ -12,6 +12,9 @@ impl Log {
     /// Adds a record to the open batch, of a caller or of compaction, and gives its lsn.
     pub(super) fn push(&mut self, entry: &Entry<'_>, is_callers: bool) -> Result<Lsn, AppendError> {
         let bytes = entry.padded_bytes();
+        if !is_callers && !self.may_move(bytes) {
+            return Err(self.refusal().unwrap_or(AppendError::Busy));
+        }
         if self.open.as_ref().is_some_and(|open| !open.has_room(bytes)) {
             if self.closed.len() >= CLOSED_MAX {
                 return Err(AppendError::Busy);
@@ -29,6 +32,20 @@ impl Log {
         self.appended = open.push(entry);
         self.seal = Seal::At(self.now + SEAL_PAUSE);
         Ok(self.appended)
+    }
+
+    /// Whether compaction may append `bytes`: never in a segment that is not made yet, and on a full
+    /// disk only as long as room for deletes is left.
+    fn may_move(&self, bytes: usize) -> bool {
+        let open = self.open.as_ref().map_or(0, Batch::padded_bytes);
+        let added = (COMMIT_BYTES + bytes).next_multiple_of(BLOCK_BYTES) as u64;
+        let end = self.tail.offset + open + added;
+        let segment_bytes = u64::from(self.config.segment_bytes);
+        let has_spare = self.spare.as_ref().is_some_and(|spare| spare.is_made);
+        if self.is_full() && !has_spare {
+            return self.tail.is_made && end <= segment_bytes / 8 * 7;
+        }
+        self.tail.is_made && (has_spare || end <= segment_bytes)
     }
 
     /// Opens a batch that has room for `bytes` at the log's end.
