@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::deadline::{self, secs};
 use crate::http::{self, Reply};
 use crate::native::{Native, Own};
 use crate::serve::{Plan, Serve};
-use crate::writer::Writer;
+use crate::writer::{OverOnDrop, Writer};
 
 /// The node, running or not.
 #[derive(Debug)]
@@ -182,12 +182,14 @@ pub fn under_load<T>(
     acknowledged: u64,
     blow: impl FnOnce(&mut Durable) -> T,
 ) -> T {
-    let progress = AtomicU64::new(0);
+    let (progress, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     let clients: Vec<Native> = writers.iter().map(|_| node.client()).collect();
     thread::scope(|scope| {
+        let _over = OverOnDrop(&is_over);
         for (writer, mut client) in writers.iter_mut().zip(clients) {
-            let progress = &progress;
-            scope.spawn(move || writer.work(&mut client, progress, |_| true));
+            let (progress, is_over) = (&progress, &is_over);
+            let goes_on = |_: &_| !is_over.load(Ordering::Relaxed);
+            scope.spawn(move || writer.work(&mut client, progress, goes_on));
         }
         let reached = || (progress.load(Ordering::Relaxed) >= acknowledged).then_some(());
         let found = deadline::within(LOAD_LIMIT, reached);

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,17 @@ impl Own {
                 features: 0,
             },
         }
+    }
+
+    /// The client whose identity lies in `dir`, in the ring called `ring`.
+    #[must_use]
+    pub fn of_client(dir: &Path, ring: &str) -> Self {
+        let pems = Pems::read(dir);
+        let facts = proto::identity::inspect_pem(pems.cert.as_bytes()).expect("a certificate");
+        let uri = facts[0].uris[0].strip_suffix("?role=client");
+        let name = uri.and_then(|uri| uri.rsplit('/').next());
+        let name = NodeName::parse(name.expect("a client's URI")).expect("a name");
+        Self::new(pems, ring, &name, Role::Client)
     }
 
     /// The configuration of its links.

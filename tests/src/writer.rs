@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::id::{Id, IdArc};
@@ -38,18 +38,29 @@ pub struct Mix {
 /// stands in for it answers out of a log of its own.
 #[derive(Debug, Default)]
 pub struct Doubt {
-    arc: Mutex<Option<IdArc>>,
+    arcs: Mutex<Vec<IdArc>>,
 }
 
 impl Doubt {
-    /// From now on nothing of `arc` proves anything; `None` ends it.
-    pub fn set(&self, arc: Option<IdArc>) {
-        *self.arc.lock().unwrap_or_else(PoisonError::into_inner) = arc;
+    /// From now on nothing that lies in `arcs` proves anything, and everything else does.
+    pub fn set(&self, arcs: Vec<IdArc>) {
+        *self.arcs.lock().unwrap_or_else(PoisonError::into_inner) = arcs;
     }
 
     fn covers(&self, position: &Id) -> bool {
-        let arc = self.arc.lock().unwrap_or_else(PoisonError::into_inner);
-        arc.as_ref().is_some_and(|arc| arc.contains(position))
+        let arcs = self.arcs.lock().unwrap_or_else(PoisonError::into_inner);
+        arcs.iter().any(|arc| arc.contains(position))
+    }
+}
+
+/// Ends the work of all writers that ask `0` whether it is over, also when whoever watches them
+/// panics.
+#[derive(Debug)]
+pub struct OverOnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for OverOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -187,8 +198,19 @@ impl Writer {
         }
     }
 
-    /// Reads every key back and judges it; nothing may be under way any more.
+    /// Reads every key back and judges it; nothing may be under way any more, so that what is read
+    /// now has to stay.
     pub fn verify(&mut self, client: &mut Native) {
+        self.read_back(client, true);
+    }
+
+    /// Reads every key back and judges it; a write whose end is not known may still come to light,
+    /// such as one that a broken disk has taken.
+    pub fn look(&mut self, client: &mut Native) {
+        self.read_back(client, false);
+    }
+
+    fn read_back(&mut self, client: &mut Native, is_rest: bool) {
         let mut asked = BTreeMap::new();
         for start in (0..self.entries.len()).step_by(VERIFY_DEPTH) {
             let end = (start + VERIFY_DEPTH).min(self.entries.len());
@@ -205,7 +227,7 @@ impl Writer {
                 let (request, answer) = answer
                     .unwrap_or_else(|error| panic!("{} cannot read back: {error}", self.name));
                 if let Some(at) = asked.remove(&request) {
-                    self.conclude(at, answer);
+                    self.conclude(at, answer, is_rest);
                 }
             }
         }
@@ -224,7 +246,7 @@ impl Writer {
         );
     }
 
-    fn conclude(&mut self, at: usize, answer: Answer) {
+    fn conclude(&mut self, at: usize, answer: Answer, is_rest: bool) {
         let state = &mut self.entries[at];
         let read = match answer {
             Answer::Value(seen, version) => Ok((seen, Some(version))),
@@ -233,11 +255,11 @@ impl Writer {
             Answer::Stored(_) => Err("a read is answered with Stored".into()),
         };
         let judged = read.and_then(|(seen, version)| {
-            if state.is_retired {
-                let floor = state.entry.settled();
-                state.entry.clone().observe(seen, floor)
-            } else {
-                state.entry.conclude(seen, version)
+            let floor = state.entry.settled();
+            match (state.is_retired, is_rest) {
+                (true, _) => state.entry.clone().observe(seen, floor),
+                (false, true) => state.entry.conclude(seen, version),
+                (false, false) => state.entry.observe(seen, floor),
             }
         });
         self.note(at, judged);

@@ -67,6 +67,12 @@ fn kill_rounds(name: &str, settings: &[&str]) {
             node.kill();
         });
         segments = segments.max(node.segments().len());
+        if chance.percent(20) {
+            // Once more, in the middle of the start.
+            node.launch();
+            deadline::pass(Duration::from_micros(chance.below(60_000)));
+            node.kill();
+        }
         node.start();
         durable::verify(&mut writers, &node);
     }
@@ -105,7 +111,8 @@ fn writers(seed: u64) -> Vec<Writer> {
         .collect()
 }
 
-const SETTINGS: &[&str] = &["fsync = always"];
+/// Small segments, so that the rounds pass through many ends and beginnings.
+const SETTINGS: &[&str] = &["fsync = always", "segment_bytes = 256KiB"];
 const VARIANTS: u64 = 4;
 /// Two variants at a time on two cores.
 const UNITS: usize = 8;
