@@ -42,7 +42,7 @@ impl Chance {
 
 /// The seed of this run, printed so that a failure can be looked at again.
 pub fn seed(rig: &str) -> u64 {
-    let given = env::var("CHORDITE_SEED").ok();
+    let given = env::var(SEED).ok();
     let seed = given.map_or_else(from_clock, |text| {
         text.parse()
             .unwrap_or_else(|_| panic!("CHORDITE_SEED is a number, not {text:?}"))
@@ -53,11 +53,16 @@ pub fn seed(rig: &str) -> u64 {
 
 /// How many rounds a rig does: `CHORDITE_ROUNDS`, or `ordinary`.
 pub fn rounds(ordinary: u64) -> u64 {
-    env::var("CHORDITE_ROUNDS").map_or(ordinary, |text| {
+    env::var(ROUNDS).map_or(ordinary, |text| {
         text.parse()
             .unwrap_or_else(|_| panic!("CHORDITE_ROUNDS is a number, not {text:?}"))
     })
 }
+
+/// Names the seed of the rigs.
+pub const SEED: &str = "CHORDITE_SEED";
+/// Names the number of rounds of the rigs.
+pub const ROUNDS: &str = "CHORDITE_ROUNDS";
 
 fn from_clock() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -218,7 +218,7 @@ fn mount_image(image: &Path, dir: &Path, options: &str) -> Result<(), String> {
 
 /// Unmounts `dir`. A process that was just killed may hold it for a moment; after that it is
 /// detached, so that it goes with its last user.
-fn unmount(dir: &Path) {
+pub(crate) fn unmount(dir: &Path) {
     let dir = text(dir);
     let gone = deadline::within(secs(5), || run("umount", &[&dir]).ok());
     if gone.is_none() {
