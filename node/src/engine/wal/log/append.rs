@@ -145,7 +145,7 @@ const fn mixed(seed: u64) -> u64 {
 
 const SALT_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Full batches that may wait for a place under way.
-const CLOSED_MAX: usize = 16;
+/// Full batches that may wait for a place under way: as many bytes as requests under way may hold.
+const CLOSED_MAX: usize = 256;
 
 const _: () = assert!(BATCH_BYTES_MAX > COMMIT_BYTES + ENTRY_BYTES_MAX + BLOCK_BYTES);
