@@ -247,3 +247,45 @@ fn run(program: &str, args: &[&str]) -> Result<(), String> {
 fn text(path: &Path) -> String {
     path.display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_test_program_leaves_is_unmounted() {
+        if is_skipped() {
+            return;
+        }
+        let memory = Mount::tmpfs("32m");
+        let image = memory.path().join("image");
+        let disk = Disk::create(&image, 16 << 20);
+        let dirs = [memory.path().to_path_buf(), disk.path().to_path_buf()];
+        // As if nobody had dropped them.
+        std::mem::forget((memory, disk));
+        assert!(dirs.iter().all(|dir| is_mounted(dir)));
+        dirs.iter().for_each(|dir| release(dir));
+        assert!(!dirs.iter().any(|dir| is_mounted(dir)), "{dirs:?}");
+    }
+
+    #[test]
+    fn a_cut_takes_what_was_not_forced_to_the_disk_and_a_failure_ends_the_writes() {
+        if is_skipped() {
+            return;
+        }
+        let memory = Mount::tmpfs("32m");
+        let image = memory.path().join("image");
+        let mut disk = Disk::with(&image, 16 << 20, "errors=remount-ro");
+        let (kept, lost) = (disk.path().join("kept"), disk.path().join("lost"));
+        fs::write(&kept, "kept").unwrap();
+        rustix::fs::syncfs(File::open(disk.path()).unwrap()).unwrap();
+        fs::write(&lost, "lost").unwrap();
+        disk.mounted().cut();
+        disk.unmount();
+        disk.mount();
+        assert!(kept.exists() && !lost.exists());
+        disk.fail();
+        fs::write(&lost, "lost").unwrap_err();
+        assert_eq!(fs::read(&kept).unwrap(), b"kept");
+    }
+}
