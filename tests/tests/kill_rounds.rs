@@ -46,6 +46,19 @@ fn nothing_is_lost_when_the_number_of_cores_changes_between_kills() {
     kill_rounds("cores", choices);
 }
 
+/// Without syncs a write survives the end of the process, if not that of the machine.
+#[test]
+fn nothing_is_lost_when_a_node_that_does_not_sync_is_killed() {
+    let choices: &[&[&str]] = &[
+        &["fsync = never", "io_driver = epoll"],
+        &["fsync = interval(5)", "io_driver = io_uring"],
+        &["fsync = never", "io_driver = io_uring"],
+        &["fsync = interval(5)", "io_driver = epoll"],
+    ];
+    let node = kill_rounds("unsynced", choices);
+    judge_log(&node);
+}
+
 /// The rig itself: a node that keeps everything in memory loses everything, and is found out.
 #[test]
 fn a_node_without_a_log_is_found_out() {
@@ -71,7 +84,7 @@ fn kill_rounds(name: &str, choices: &[&[&str]]) -> Durable {
     let seed = chance::seed(name);
     let mut chance = Chance::new(seed);
     let data = workdir::create("data");
-    let mut node = Durable::create(name, &data, &[choices[0], SETTINGS].concat());
+    let mut node = Durable::create(name, &data, &[SETTINGS, choices[0]].concat());
     let mut writers = writers(seed);
     node.start();
     let mut segments = 0;
@@ -125,6 +138,6 @@ fn writers(seed: u64) -> Vec<Writer> {
 
 /// Small segments, so that the rounds pass through many ends and beginnings.
 const SETTINGS: &[&str] = &["fsync = always", "segment_bytes = 256KiB"];
-const VARIANTS: u64 = 5;
+const VARIANTS: u64 = 6;
 /// Two variants at a time on two cores.
 const UNITS: usize = 8;
