@@ -11,6 +11,7 @@ pub mod admin;
 pub mod binaries;
 pub mod calendar;
 pub mod deadline;
+pub mod disk;
 pub mod echo;
 pub mod generator;
 pub mod machine;

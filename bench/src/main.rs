@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bench::disk::{self, DiskWork};
 use bench::minimal_client::{self, Work};
 use bench::result::ResultFile;
 use bench::run::{self, RunOptions};
@@ -62,6 +63,24 @@ enum Command {
         /// Port; 0 lets the kernel choose
         #[arg(long, default_value_t = 0)]
         port: u16,
+    },
+    /// The disk's own limit: writes batches durably, a few in flight, and does nothing else
+    Disk {
+        /// Folder of its segments
+        #[arg(long)]
+        folder: PathBuf,
+        /// Records of a batch
+        #[arg(long, default_value_t = 16)]
+        batch_records: u32,
+        /// Bytes of a record
+        #[arg(long, default_value_t = 256)]
+        record_bytes: u32,
+        /// Batches in flight
+        #[arg(long, default_value_t = 4)]
+        in_flight: u32,
+        /// For how long
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
     },
     /// A minimal closed-loop client of the echo server
     MinimalClient {
@@ -135,6 +154,23 @@ fn carry_out(command: Command) -> Result<()> {
         }
         Command::Echo { port } => {
             echo::serve((Ipv4Addr::LOCALHOST, port).into()).context("the echo server")?;
+        }
+        Command::Disk {
+            folder,
+            batch_records,
+            record_bytes,
+            in_flight,
+            seconds,
+        } => {
+            let outcome = disk::run(&DiskWork {
+                folder,
+                batch_records,
+                record_bytes,
+                in_flight,
+                length: Duration::from_secs_f64(seconds),
+            });
+            let outcome = outcome.context("the disk program")?;
+            println!("{}", serde_json::to_string(&outcome)?);
         }
         Command::MinimalClient {
             target,
