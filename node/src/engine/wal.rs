@@ -7,11 +7,17 @@
 //! end. Several batches are in flight; they are acknowledged in order. A block that may hold
 //! something acknowledged is never written again.
 
+pub mod batch;
 pub mod buffer;
+mod compaction;
 pub mod disk;
 pub mod entry;
+mod flight;
 pub mod header;
 pub mod log;
+mod maker;
 pub mod names;
 pub mod recovery;
+pub mod report;
 pub mod settings;
+mod syncs;

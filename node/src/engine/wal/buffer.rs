@@ -17,6 +17,16 @@ pub struct Buffer {
 }
 
 impl Buffer {
+    /// No memory: what stands in for a buffer that is with the disk.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            memory: Vec::new(),
+            start: 0,
+            capacity: 0,
+        }
+    }
+
     /// An empty buffer for `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {

@@ -140,34 +140,26 @@ impl<'a> Entry<'a> {
 
     /// Appends the record and its padding; the caller sees to the room.
     pub fn encode(&self, lsn: Lsn, salt: u64, out: &mut Buffer) {
+        let (version, key) = match self {
+            Self::Commit(commit) => return out.extend(&commit.encode(lsn, salt)),
+            Self::Put(record) => (&record.version, &record.key),
+            Self::Delete { key, version } => (version, key),
+        };
         let at = out.len();
         let length = self.length();
-        let mut head = [0; PUT_HEAD_BYTES];
-        head[8..12].copy_from_slice(&u32::try_from(length).expect("bounded").to_le_bytes());
-        head[12] = self.kind();
-        head[16..24].copy_from_slice(&lsn.0.to_le_bytes());
-        match self {
-            Self::Commit(commit) => {
-                head[24..32].copy_from_slice(&commit.durable.0.to_le_bytes());
-                head[32..40].copy_from_slice(&commit.stamp.to_le_bytes());
-                head[40..44].copy_from_slice(&commit.batch_bytes.to_le_bytes());
-                out.extend(&head[..COMMIT_BYTES]);
-            }
-            Self::Put(record) => {
-                write_version(&mut head, &record.version, &record.key);
-                head[40..48].copy_from_slice(&record.expiry_ms.to_le_bytes());
-                out.extend(&head);
-                out.extend(record.value);
-            }
-            Self::Delete { key, version } => {
-                write_version(&mut head, version, key);
-                out.extend(&head);
-            }
+        let mut head = record_head(self.kind(), length, lsn);
+        head[24..32].copy_from_slice(&version.stamp.to_le_bytes());
+        head[32..40].copy_from_slice(&version.node.to_le_bytes());
+        head[48..].copy_from_slice(key.as_bytes());
+        if let Self::Put(record) = self {
+            head[40..48].copy_from_slice(&record.expiry_ms.to_le_bytes());
+            out.extend(&head);
+            out.extend(record.value);
+        } else {
+            out.extend(&head);
         }
         out.resize(at + length.next_multiple_of(ALIGN_BYTES));
-        let record = &mut out.as_mut_bytes()[at..at + length];
-        let checksum = xxh3_64_with_seed(&record[8..], salt);
-        record[..8].copy_from_slice(&checksum.to_le_bytes());
+        seal(&mut out.as_mut_bytes()[at..at + length], salt);
     }
 
     /// Bytes it takes in a log, padding included.
@@ -191,6 +183,37 @@ impl<'a> Entry<'a> {
             Self::Delete { .. } => KIND_DELETE,
         }
     }
+}
+
+impl Commit {
+    /// The record's bytes, which need no padding.
+    #[must_use]
+    pub fn encode(&self, lsn: Lsn, salt: u64) -> [u8; COMMIT_BYTES] {
+        let head = record_head(KIND_COMMIT, COMMIT_BYTES, lsn);
+        let mut record = [0; COMMIT_BYTES];
+        record.copy_from_slice(&head[..COMMIT_BYTES]);
+        record[24..32].copy_from_slice(&self.durable.0.to_le_bytes());
+        record[32..40].copy_from_slice(&self.stamp.to_le_bytes());
+        record[40..44].copy_from_slice(&self.batch_bytes.to_le_bytes());
+        seal(&mut record, salt);
+        record
+    }
+}
+
+/// The first bytes of a record, without checksum and contents.
+fn record_head(kind: u8, length: usize, lsn: Lsn) -> [u8; PUT_HEAD_BYTES] {
+    let length = u32::try_from(length).expect("records are bounded");
+    let mut head = [0; PUT_HEAD_BYTES];
+    head[8..12].copy_from_slice(&length.to_le_bytes());
+    head[12] = kind;
+    head[16..24].copy_from_slice(&lsn.0.to_le_bytes());
+    head
+}
+
+/// Writes the checksum of a record that is whole otherwise.
+fn seal(record: &mut [u8], salt: u64) {
+    let checksum = xxh3_64_with_seed(&record[8..], salt);
+    record[..8].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// The length that the record at the start of `bytes` claims, when a record can have it.
@@ -222,12 +245,6 @@ fn key_at(body: &[u8]) -> Option<Key> {
     body.get(24..)?
         .first_chunk()
         .map(|bytes| Key::from_bytes(*bytes))
-}
-
-fn write_version(head: &mut [u8; PUT_HEAD_BYTES], version: &Version, key: &Key) {
-    head[24..32].copy_from_slice(&version.stamp.to_le_bytes());
-    head[32..40].copy_from_slice(&version.node.to_le_bytes());
-    head[48..].copy_from_slice(key.as_bytes());
 }
 
 /// Bytes a record of a value takes above the value, padding apart.

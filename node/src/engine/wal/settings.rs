@@ -13,7 +13,8 @@ pub struct LogConfig {
     pub segment_bytes: u32,
     /// When a record counts as durable.
     pub sync: SyncPolicy,
-    /// Most bytes of segments, in per cent of the live records, two segments apart: from 125.
+    /// Most bytes of segments, in per cent of the live records, two segments apart. Below 150 it counts
+    /// as 150: batches that are not full would keep compaction going for ever.
     pub space_percent: u32,
     /// Secret seed of the salts; differs from start to start.
     pub seed: u64,
