@@ -166,6 +166,8 @@ const fn kind(code: FailureCode) -> ErrorKind {
         FailureCode::NoRoute => ErrorKind::NoRoute,
         FailureCode::NotMember => ErrorKind::NotMember,
         FailureCode::Unknown => ErrorKind::Unknown,
+        FailureCode::StorageFull => ErrorKind::StorageFull,
+        FailureCode::StorageFailed => ErrorKind::StorageFailed,
     }
 }
 

@@ -39,11 +39,15 @@ pub(crate) enum ErrorKind {
     NotMember,
     /// The target does not know whether the write was applied.
     Unknown,
+    /// The owner's disk is full.
+    StorageFull,
+    /// The owner's disk failed.
+    StorageFailed,
 }
 
 impl ErrorKind {
     /// Names by position.
-    pub(crate) const NAMES: [&'static str; 11] = [
+    pub(crate) const NAMES: [&'static str; 13] = [
         "timeout",
         "broken",
         "connect",
@@ -55,6 +59,8 @@ impl ErrorKind {
         "no_route",
         "not_member",
         "unknown",
+        "storage_full",
+        "storage_failed",
     ];
 }
 

@@ -21,9 +21,11 @@ use std::time::Duration;
 
 use proto::peer::{NodeName, RingParams};
 
+use crate::engine::wal::settings::SyncPolicy;
+
 pub use error::ConfigError;
 pub use layers::{ENVIRONMENT_PREFIX, Flag};
-pub use value::{Fsync, IoDriver, LogFormat, LogLevel, parse_duration};
+pub use value::{IoDriver, LogFormat, LogLevel, parse_duration};
 
 /// All settings of a node; [`keys::KEYS`] documents each with its unit, default and range.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,7 +58,9 @@ pub struct Config {
     pub ttl_max: Duration,
     pub value_max: u32,
     pub memory_max: u64,
-    pub fsync: Fsync,
+    pub fsync: SyncPolicy,
+    pub segment_bytes: u32,
+    pub wal_space_percent: u32,
     pub io_driver: IoDriver,
     pub busy_poll_us: u32,
     pub log_level: LogLevel,
@@ -153,7 +157,9 @@ impl Config {
             ttl_max: Duration::ZERO,
             value_max: 0,
             memory_max: 0,
-            fsync: Fsync::Always,
+            fsync: SyncPolicy::Always,
+            segment_bytes: 0,
+            wal_space_percent: 0,
             io_driver: IoDriver::Auto,
             busy_poll_us: 0,
             log_level: LogLevel::Info,
@@ -389,7 +395,27 @@ mod tests {
         ),
         (
             "fsync = maybe",
-            "fsync = maybe: not one of these; allowed: always | interval | never",
+            "fsync = maybe: not one of these; allowed: always | interval | interval(MS), MS from 1 \
+             to 60000, 100 where none is given | never",
+        ),
+        (
+            "fsync = interval(0)",
+            "fsync = interval(0): too small; allowed: always | interval | interval(MS), MS from 1 \
+             to 60000, 100 where none is given | never",
+        ),
+        (
+            "segment_bytes = 300000",
+            "segment_bytes = 300000: not such a multiple; allowed: a size from 256KiB to 256MiB, a \
+             multiple of 4KiB (units KiB, MiB, GiB, TiB; plain numbers are bytes)",
+        ),
+        (
+            "segment_bytes = 1GiB",
+            "segment_bytes = 1GiB: too large; allowed: a size from 256KiB to 256MiB, a multiple of \
+             4KiB (units KiB, MiB, GiB, TiB; plain numbers are bytes)",
+        ),
+        (
+            "wal_space_percent = 100",
+            "wal_space_percent = 100: too small; allowed: a whole number from 125 to 1000",
         ),
         (
             "io_driver = iouring",
@@ -524,6 +550,8 @@ mod tests {
             ("virtual_nodes_max", "256"),
             ("value_max", "65495"),
             ("memory_max", "16TiB"),
+            ("segment_bytes", "256MiB"),
+            ("wal_space_percent", "1000"),
             ("busy_poll_us", "1000000"),
         ] {
             let setting = layers::Setting {

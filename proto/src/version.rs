@@ -44,6 +44,12 @@ impl VersionClock {
         }
     }
 
+    /// The greatest stamp given or seen; 0 before the first.
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Takes note of a stamp given elsewhere, so that the next one is greater.
     pub fn observe(&mut self, version: Version) {
         self.last = self.last.max(version.stamp);

@@ -167,7 +167,9 @@ fn refused(failed: &Failed) -> Failure {
     let exit = match failed.code {
         FailureCode::Invalid => Exit::Usage,
         FailureCode::Forbidden => Exit::Certificates,
-        FailureCode::MemoryFull => Exit::Storage,
+        FailureCode::MemoryFull | FailureCode::StorageFull | FailureCode::StorageFailed => {
+            Exit::Storage
+        }
         FailureCode::Overloaded
         | FailureCode::NoRoute
         | FailureCode::NotMember

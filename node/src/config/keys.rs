@@ -15,6 +15,7 @@ use super::Config;
 use super::error::ConfigError;
 use super::layers::{ENVIRONMENT_PREFIX, Setting};
 use super::value;
+use crate::engine::wal::settings::SyncPolicy;
 
 pub use table::KEYS;
 
@@ -74,10 +75,16 @@ pub(super) enum Kind {
         max: Duration,
         set: fn(&mut Config, Duration),
     },
+    /// A size that is a multiple of `step`.
     Size {
         min: u64,
         max: u64,
+        step: u64,
         set: fn(&mut Config, u64),
+    },
+    /// When a write counts as durable.
+    Sync {
+        set: fn(&mut Config, SyncPolicy),
     },
     /// One of some words; the field gets the index.
     Word {
@@ -182,12 +189,8 @@ impl Key {
                      seconds)"
                 )
             }
-            Kind::Size { min, max, .. } => {
-                let (min, max) = (value::show_size(min), value::show_size(max));
-                format!(
-                    "a size from {min} to {max} (units KiB, MiB, GiB, TiB; plain numbers are bytes)"
-                )
-            }
+            Kind::Size { min, max, step, .. } => size_allowed(min, max, step),
+            Kind::Sync { .. } => value::sync_allowed(),
             Kind::Word { words, .. } => words.join(" | "),
             Kind::Address { .. } => {
                 "ADDRESS:PORT, [IPv6]:PORT or HOST:PORT, port 1 to 65535".into()
@@ -237,10 +240,19 @@ impl Key {
                 let duration = value::parse_duration(text).ok_or("not a duration")?;
                 set(config, within(duration, min, max)?);
             }
-            Kind::Size { min, max, set } => {
-                let bytes = value::parse_size(text).ok_or("not a size")?;
-                set(config, within(bytes, min, max)?);
+            Kind::Size {
+                min,
+                max,
+                step,
+                set,
+            } => {
+                let bytes = within(value::parse_size(text).ok_or("not a size")?, min, max)?;
+                if !bytes.is_multiple_of(step) {
+                    return Err("not such a multiple".into());
+                }
+                set(config, bytes);
             }
+            Kind::Sync { set } => set(config, value::parse_sync(text)?),
             Kind::Word { words, set } => {
                 let index = words.iter().position(|word| *word == text);
                 set(config, index.ok_or("not one of these")?);
@@ -264,6 +276,17 @@ impl Key {
         }
         Ok(())
     }
+}
+
+fn size_allowed(min: u64, max: u64, step: u64) -> String {
+    let (min, max) = (value::show_size(min), value::show_size(max));
+    let multiple = match step {
+        1 => String::new(),
+        _ => format!(", a multiple of {}", value::show_size(step)),
+    };
+    format!(
+        "a size from {min} to {max}{multiple} (units KiB, MiB, GiB, TiB; plain numbers are bytes)"
+    )
 }
 
 fn within<T: PartialOrd + Copy>(value: T, min: T, max: T) -> Result<T, String> {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use crate::engine::wal::settings::SyncPolicy;
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident {
         $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+
@@ -26,18 +28,6 @@ macro_rules! words {
             }
         }
     };
-}
-
-words! {
-    /// When a write counts as durable (`fsync`).
-    Fsync {
-        /// After an fsync of the log.
-        Always = "always",
-        /// After the write; the log is synchronised at intervals.
-        Interval = "interval",
-        /// After the write; the kernel decides when it reaches the disk.
-        Never = "never",
-    }
 }
 
 words! {
@@ -138,6 +128,36 @@ pub(super) fn show_size(bytes: u64) -> String {
     )
 }
 
+/// `always`, `never`, `interval` or `interval(MS)`.
+pub(super) fn parse_sync(text: &str) -> Result<SyncPolicy, &'static str> {
+    match text {
+        "always" => return Ok(SyncPolicy::Always),
+        "never" => return Ok(SyncPolicy::Never),
+        "interval" => return Ok(SyncPolicy::Interval(SYNC_INTERVAL)),
+        _ => {}
+    }
+    let inside = text
+        .strip_prefix("interval(")
+        .and_then(|rest| rest.strip_suffix(')'));
+    let ms = parse_count(inside.ok_or("not one of these")?).ok_or("not a whole number")?;
+    if ms < SYNC_INTERVAL_MS_MIN {
+        return Err("too small");
+    }
+    if ms > SYNC_INTERVAL_MS_MAX {
+        return Err("too large");
+    }
+    Ok(SyncPolicy::Interval(Duration::from_millis(ms)))
+}
+
+/// What [`parse_sync`] reads.
+pub(super) fn sync_allowed() -> String {
+    let (min, max) = (SYNC_INTERVAL_MS_MIN, SYNC_INTERVAL_MS_MAX);
+    let ms = SYNC_INTERVAL.as_millis();
+    format!(
+        "always | interval | interval(MS), MS from {min} to {max}, {ms} where none is given | never"
+    )
+}
+
 /// Digits only: no sign, no space, no separator.
 pub(super) fn parse_count(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -165,6 +185,11 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     let (number, unit) = text.split_at(end);
     Some((parse_count(number)?, unit.trim_start()))
 }
+
+/// Time between two syncs when none is given.
+const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+const SYNC_INTERVAL_MS_MIN: u64 = 1;
+const SYNC_INTERVAL_MS_MAX: u64 = 60_000;
 
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
@@ -220,6 +245,27 @@ mod tests {
         }
         for bytes in [1, 1024, 65_495, 64 << 20, 1 << 40] {
             assert_eq!(parse_size(&show_size(bytes)), Some(bytes));
+        }
+    }
+
+    #[test]
+    fn an_interval_has_milliseconds() {
+        for (text, ms) in [
+            ("interval", 100),
+            ("interval(1)", 1),
+            ("interval(60000)", 60_000),
+        ] {
+            let interval = SyncPolicy::Interval(Duration::from_millis(ms));
+            assert_eq!(parse_sync(text), Ok(interval));
+        }
+        for text in [
+            "interval()",
+            "interval(0)",
+            "interval(60001)",
+            "interval(5",
+            "Always",
+        ] {
+            assert!(parse_sync(text).is_err(), "{text}");
         }
     }
 

@@ -17,6 +17,7 @@ use proto::time::Now;
 use super::counters::Counters;
 use super::crawl::Crawl;
 use super::gateway::SWEEP_INTERVAL;
+pub use super::gateway::Taker;
 use super::mail::Mail;
 use super::operation::{OPERATIONS_MAX, Operation, Operations, Origin};
 use super::outbox::Outbox;
@@ -24,6 +25,8 @@ use super::output::{Output, SharedView};
 use super::request::{ClientRequest, Ticket};
 use super::shard::{Shard, ShardConfig, shard_of};
 use super::store::Probe;
+use super::waiting::Waiting;
+use super::wal::settings::LogConfig;
 
 /// What a core is made of.
 #[derive(Clone, Debug)]
@@ -44,7 +47,9 @@ pub struct CoreConfig {
     pub router: RouterConfig,
     /// The shard.
     pub shard: ShardConfig,
-    /// Longest time a client waits for an answer.
+    /// The shard's log; without one everything is lost when the process ends.
+    pub log: Option<LogConfig>,
+    /// Longest time a client waits for an answer, and a request for this core's disk.
     pub request_deadline: Duration,
     /// Most operations under way; more are refused as overloaded.
     pub operations_max: usize,
@@ -61,6 +66,8 @@ pub struct Core {
     pub(super) router: Router,
     pub(super) shard: Shard,
     pub(super) operations: Operations,
+    /// Requests on this core's shard that wait for the disk.
+    pub(super) waiting: Waiting,
     pub(super) sweep_by: Option<Duration>,
     pub(super) crawl: Option<Crawl>,
     pub(super) crawl_ids: RequestIds,
@@ -73,6 +80,8 @@ pub struct Core {
     /// The node stops: native clients are told to go to another one.
     pub(super) refuses_clients: bool,
     pub(super) counters: Counters,
+    /// The time of the last input.
+    pub(super) turn_now: Now,
 }
 
 /// What a read finds without leaving this core.
@@ -82,6 +91,9 @@ pub enum LocalRead<'a> {
     Value(&'a [u8]),
     /// This core owns the key and has no value.
     Absent,
+    /// This core owns the key, and a write of it waits for the disk: `Core::handle_client` waits
+    /// with it.
+    Pending,
     /// Another core or node owns the key: `Core::handle_client` finds it.
     Elsewhere,
 }
@@ -113,6 +125,7 @@ impl Core {
             router: Router::new(router, router_ids, config.seed ^ u64::from(core)),
             shard: Shard::new(config.shard),
             operations: Operations::new(core, TAG_OPERATION),
+            waiting: Waiting::default(),
             sweep_by: None,
             crawl: None,
             crawl_ids: RequestIds::new(core, TAG_CRAWL, 0),
@@ -123,12 +136,15 @@ impl Core {
             alone: false,
             refuses_clients: false,
             counters: Counters::default(),
+            turn_now: Now::default(),
             config,
         }
     }
 
-    /// Starts or joins the ring; only core 0 has anything to do.
+    /// Starts or joins the ring; only core 0 has anything to do. The log has been read by then: see
+    /// [`Core::recover`].
     pub fn start(&mut self, now: Now) {
+        assert!(self.is_recovered(), "the log is read before the ring hears");
         if let Some(ring) = &mut self.ring {
             ring.start(now);
         }
@@ -149,8 +165,8 @@ impl Core {
         self.shard.warm(probe);
     }
 
-    /// The fast path of a read: answered when this core holds the key's shard and this node owns
-    /// it.
+    /// The fast path of a read: answered when this core holds the key's shard, this node owns it
+    /// and no write of it waits for the disk.
     #[inline]
     pub fn read_local(&mut self, key: &Key, now: Now) -> LocalRead<'_> {
         let probe = self.shard.prepare(key);
@@ -163,16 +179,26 @@ impl Core {
         if !local || !self.owns(key) {
             return LocalRead::Elsewhere;
         }
+        if self.shard.is_pending(probe, key) {
+            return LocalRead::Pending;
+        }
         match self.shard.get_prepared(probe, key, now) {
             Some(record) => LocalRead::Value(record.value),
             None => LocalRead::Absent,
         }
     }
 
-    /// A client's request from one of this core's fronts; answered by `Output::Answer`.
-    pub fn handle_client(&mut self, ticket: Ticket, request: &ClientRequest<'_>, now: Now) {
-        self.begin(Origin::Front(ticket), request, now);
+    /// A client's request from one of this core's fronts; answered by `Output::Answer`. Says who
+    /// has it now.
+    pub fn handle_client(
+        &mut self,
+        ticket: Ticket,
+        request: &ClientRequest<'_>,
+        now: Now,
+    ) -> Taker {
+        let taker = self.begin(Origin::Front(ticket), request, now);
         self.settle(now);
+        taker
     }
 
     /// Mail from another core.
@@ -211,15 +237,17 @@ impl Core {
     /// An accepted link is gone: reads that nobody waits for any more are given up.
     pub fn handle_link_closed(&mut self, link: u64) {
         let core = self.config.core;
-        let orphaned = |operation: &Operation| match operation.origin {
+        let is_gone = |origin: &Origin| match origin {
             Origin::Client(reply) | Origin::Gateway(reply) => {
-                !operation.write && (reply.core, reply.link) == (core, link)
+                (reply.core, reply.link) == (core, link)
             }
             Origin::Front(_) => false,
         };
+        let orphaned = |operation: &Operation| !operation.write && is_gone(&operation.origin);
         for number in self.operations.select(orphaned) {
             self.operations.remove(number);
         }
+        self.give_up_waits(is_gone);
     }
 
     /// The moment named by [`Core::poll_timeout`] has come.
@@ -232,9 +260,11 @@ impl Core {
         }
         self.router.handle_timeout(now);
         self.shard.handle_timeout(now);
+        self.end_waits(now);
         if self.sweep_by.is_some_and(|by| by <= now.mono) {
             self.sweep(now);
-            let under_way = self.operations.len() > 0;
+            self.end_overdue_waits(now);
+            let under_way = self.operations_len() > 0;
             self.sweep_by = under_way.then(|| now.mono + SWEEP_INTERVAL);
         }
         self.settle(now);
@@ -253,8 +283,28 @@ impl Core {
         parts.into_iter().flatten().min()
     }
 
-    /// The next thing to do.
+    /// The next thing to do. Called until `None` at the end of a turn: what the turn has appended
+    /// to the log becomes one batch.
     pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            let decided = self.outbox.pop();
+            if decided.is_some() {
+                return decided;
+            }
+            let job = self.shard.poll_job(self.turn_now);
+            self.end_waits(self.turn_now);
+            if let Some(job) = job {
+                return Some(Output::Disk(job));
+            }
+            if self.outbox.is_empty() {
+                return None;
+            }
+        }
+    }
+
+    /// The next thing that is decided already, in the middle of a turn: like [`Core::poll_output`],
+    /// but the log's batch stays open.
+    pub fn poll_decided(&mut self) -> Option<Output> {
         self.outbox.pop()
     }
 
@@ -280,7 +330,7 @@ impl Core {
     #[must_use]
     pub fn client_operations_len(&self) -> usize {
         let is_client = |operation: &Operation| !matches!(operation.origin, Origin::Gateway(_));
-        self.operations.select(is_client).len()
+        self.operations.select(is_client).len() + self.waiting.clients_len()
     }
 
     /// How many other members the ring's view names: known to core 0, which makes it.
@@ -293,10 +343,15 @@ impl Core {
         }
     }
 
-    /// How many operations are under way.
+    /// How many operations are under way, those included that wait for the disk.
     #[must_use]
     pub fn operations_len(&self) -> usize {
-        self.operations.len()
+        self.operations.len() + self.waiting.len()
+    }
+
+    /// Sees that deadlines are looked for.
+    pub(super) fn sweep_soon(&mut self, now: Now) {
+        self.sweep_by.get_or_insert(now.mono + SWEEP_INTERVAL);
     }
 
     /// Whether this node owns `key`. Alone in the ring it need not hash the key to know.

@@ -15,6 +15,8 @@ pub struct Counters {
     pub mailbox_hops: u64,
     /// Requests of clients and gateways that ended without success.
     pub failed_requests: u64,
+    /// Requests that waited for the disk until their deadline.
+    pub disk_timeouts: u64,
     /// Owners that turned out to own the key no more.
     pub disowned: u64,
     /// Owners that did not answer in time.

@@ -21,38 +21,38 @@ use super::output::Output;
 use super::request::{ClientAnswer, ClientRequest};
 use super::shard::shard_of;
 use super::turn::OPERATION_TICKET;
+use super::waiting::Asker;
 
 impl Core {
-    /// Serves a client's request as its gateway.
-    pub(super) fn begin(&mut self, origin: Origin, request: &ClientRequest<'_>, now: Now) {
+    /// Serves a client's request as its gateway; says who has it now.
+    pub(super) fn begin(&mut self, origin: Origin, request: &ClientRequest<'_>, now: Now) -> Taker {
         if self.refuses_clients && matches!(origin, Origin::Client(_)) {
             let failed = failure(FailureCode::NotMember);
-            return self.respond(origin, &Message::Failed(failed));
+            self.respond(origin, &Message::Failed(failed));
+            return Taker::Other;
         }
         let key = match *request {
             ClientRequest::Lookup { target, mode } => {
-                return self.begin_lookup(origin, target, mode, now);
+                self.begin_lookup(origin, target, mode, now);
+                return Taker::Other;
             }
             ClientRequest::Put { key, .. }
             | ClientRequest::Get { key }
             | ClientRequest::Delete { key } => key,
         };
         if let Some(failed) = self.refusal(request) {
-            return self.respond(origin, &Message::Failed(failed));
-        }
-        if self.owns(&key) {
+            self.respond(origin, &Message::Failed(failed));
+        } else if self.owns(&key) {
             return self.serve(origin, request, now);
+        } else if let Some(op) = ShardOp::of(request) {
+            let position = key.position();
+            let operation = self.operation(origin, Task::Shard(op), position, now);
+            if let Some(number) = self.admit(operation) {
+                self.counters.gateway_requests += 1;
+                self.seek(number, now);
+            }
         }
-        let position = key.position();
-        let Some(op) = ShardOp::of(request) else {
-            return;
-        };
-        let operation = self.operation(origin, Task::Shard(op), position, now);
-        let Some(number) = self.admit(operation) else {
-            return;
-        };
-        self.counters.gateway_requests += 1;
-        self.seek(number, now);
+        Taker::Other
     }
 
     fn begin_lookup(&mut self, origin: Origin, target: Id, mode: LookupMode, now: Now) {
@@ -62,14 +62,15 @@ impl Core {
         }
     }
 
-    /// Serves a request on a key that this node owns.
-    pub(super) fn serve(&mut self, origin: Origin, request: &ClientRequest<'_>, now: Now) {
-        let Some(key) = request.key() else { return };
+    /// Serves a request on a key that this node owns; says who has it now.
+    pub(super) fn serve(&mut self, origin: Origin, request: &ClientRequest<'_>, now: Now) -> Taker {
+        let Some(key) = request.key() else {
+            return Taker::Other;
+        };
         let shard = shard_of(&key, self.config.cores).0;
         if shard == self.config.core {
-            let message = self.shard.serve(request, now);
-            self.counters.count_failure(&message);
-            return respond(&mut self.outbox, origin, &message);
+            self.serve_here(Asker::Origin(origin), request, now);
+            return Taker::Shard;
         }
         let mut operation = self.operation(origin, Task::Handed, Id::ZERO, now);
         operation.write = request.is_write();
@@ -85,14 +86,7 @@ impl Core {
             };
             self.outbox.mail(shard, mail);
         }
-    }
-
-    /// Carries out another core's operation on this core's shard.
-    pub(super) fn serve_mail(&mut self, from: u8, request: RequestId, op: &ShardOp, now: Now) {
-        let message = self.shard.serve(&op.request(), now);
-        if let Some(answer) = ClientAnswer::of(&message) {
-            self.outbox.mail(from, Mail::ShardDone { request, answer });
-        }
+        Taker::Other
     }
 
     /// Ends an operation that another core's shard has carried out.
@@ -407,12 +401,16 @@ impl Core {
         }
     }
 
+    /// Whether another operation that holds `bytes` of a value may be under way.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        let held_bytes = self.operations.held_bytes() + self.waiting.held_bytes();
+        self.operations.len() + self.waiting.len() < self.config.operations_max
+            && held_bytes + bytes <= self.config.operations_bytes_max
+    }
+
     /// Takes an operation in, or refuses it when too many, or too large ones, are under way.
     fn admit(&mut self, operation: Operation) -> Option<RequestId> {
-        let bytes = self.operations.held_bytes() + operation.held_bytes;
-        if self.operations.len() >= self.config.operations_max
-            || bytes > self.config.operations_bytes_max
-        {
+        if !self.has_room(operation.held_bytes) {
             let failed = failure(FailureCode::Overloaded);
             self.respond(operation.origin, &Message::Failed(failed));
             return None;
@@ -423,8 +421,17 @@ impl Core {
     }
 }
 
+/// Who has a request after it was handed in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taker {
+    /// This core's shard: from now on it keeps the order of the requests on a key.
+    Shard,
+    /// Another core or node, or nobody, because it was refused.
+    Other,
+}
+
 /// Sends an answer to whoever waits for it.
-fn respond(outbox: &mut super::outbox::Outbox, origin: Origin, message: &Message<'_>) {
+pub(super) fn respond(outbox: &mut super::outbox::Outbox, origin: Origin, message: &Message<'_>) {
     match origin {
         Origin::Front(ticket) => {
             if let Some(answer) = ClientAnswer::of(message) {
@@ -435,7 +442,7 @@ fn respond(outbox: &mut super::outbox::Outbox, origin: Origin, message: &Message
     }
 }
 
-fn failure(code: FailureCode) -> Failed {
+pub(super) fn failure(code: FailureCode) -> Failed {
     let reason = match code {
         FailureCode::Unknown => "the owner did not answer in time: the write may or may not count",
         FailureCode::NoRoute => "no owner of the key answered in time: nothing was changed",
@@ -444,6 +451,10 @@ fn failure(code: FailureCode) -> Failed {
         FailureCode::Invalid => "the request is not valid",
         FailureCode::Forbidden => "the certificate does not allow this request",
         FailureCode::MemoryFull => "the memory cap is reached: nothing was changed",
+        FailureCode::StorageFull => {
+            "the owner's disk is full: nothing was changed, try again later"
+        }
+        FailureCode::StorageFailed => "the owner's disk failed: nothing was changed",
     };
     Failed {
         code,

@@ -181,7 +181,8 @@ impl Core {
             return;
         };
         if role == Role::Client {
-            return self.begin(Origin::Client(reply), &request, now);
+            self.begin(Origin::Client(reply), &request, now);
+            return;
         }
         self.counters.owner_requests += 1;
         match request.key() {

@@ -82,6 +82,24 @@ impl Index {
         bytes as u64
     }
 
+    /// The most that filing `count` hashes, whichever, may add to [`Index::heap_bytes`]. Hashes
+    /// spread: a segment is split again only after hundreds of insertions, and the directory seldom
+    /// doubles.
+    pub(crate) fn growth_of_many(&self, count: u64) -> u64 {
+        if count == 0 {
+            return 0;
+        }
+        let resplits = count / SPLIT_AGAIN_AFTER + RESPLITS_MIN;
+        let splits = count.min(self.live as u64 + resplits);
+        let (room, mut room_then) = (self.segments.capacity(), self.segments.capacity());
+        while ((room_then - self.segments.len()) as u64) < splits {
+            room_then *= 2;
+        }
+        let tables =
+            (room_then - room) * size_of::<Segment>() + self.directory.len() * size_of::<u32>() * 3;
+        splits * (SEGMENT_BYTES as u64 + DIRECTORY_BYTES_PER_SPLIT) + tables as u64
+    }
+
     /// Whether `hash` can be filed. False only when hundreds of keys share the topmost bits of
     /// their hashes, which takes someone who knows the seed.
     pub(crate) fn has_room(&self, hash: u64) -> bool {
@@ -245,6 +263,16 @@ const NONE: u32 = u32::MAX;
 /// Entries of a segment that is split before the next one: five sixths of its places. A segment is
 /// therefore between five and ten twelfths full in a growing store: 6.4 to 12.8 bytes a record.
 const SPLIT_AT: u16 = 640;
+
+/// Insertions into a segment after which it may be split once more: less than the half of the entries
+/// that honest hashes leave it at a split.
+const SPLIT_AGAIN_AFTER: u64 = 250;
+
+/// Splits beyond one a segment that are always reckoned with.
+const RESPLITS_MIN: u64 = 8;
+
+/// Bytes of the directory reckoned for a split when the index is still small.
+const DIRECTORY_BYTES_PER_SPLIT: u64 = 64;
 
 /// Handles of a segment that are hashed together.
 const REFILE_BATCH: usize = 32;

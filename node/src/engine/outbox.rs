@@ -91,6 +91,11 @@ impl Outbox {
         self.popped + self.queue.len() - 1
     }
 
+    /// Whether nothing is to be done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next output. A turn ends when there is none.
     pub(super) fn pop(&mut self) -> Option<Output> {
         let Some(output) = self.queue.pop_front() else {

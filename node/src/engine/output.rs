@@ -9,6 +9,7 @@ use proto::peer::NodeName;
 
 use super::mail::Mail;
 use super::request::{AdminAnswer, ClientAnswer, Ticket};
+use super::wal::disk::DiskJob;
 
 /// One effect. The shell matches every variant; it decides nothing.
 #[derive(Debug)]
@@ -49,6 +50,9 @@ pub enum Output {
         /// The mail.
         mail: Mail,
     },
+    /// Have the disk do something in the folder of this core's shard; `Core::handle_disk` hears of
+    /// the end.
+    Disk(DiskJob),
     /// Close an accepted link whose peer broke the rules, after a Refuse with this reason.
     Close {
         /// The shell's number for the link.

@@ -1,8 +1,9 @@
 //! A shard: the part of the keys that one core owns, with its store, version clock and TTL policy.
 //!
-//! Every change of a record, whoever asked for it, goes through [`Shard::apply`]: there the log
-//! appends it and replication passes it on once those exist.
+//! Every change of a record is given its version here and goes through `journal`: the log appends
+//! it, and it is applied to the store when it counts. Replication will pass it on at the same place.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use proto::key::Key;
@@ -10,8 +11,13 @@ use proto::time::Now;
 use proto::version::{Version, VersionClock};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::journal::{Journal, WriteError};
+use super::pending::Pending;
 use super::record::{EXPIRY_MS_MAX, Record, RecordRef};
-use super::store::{Probe, PutError, PutOutcome, Store, StoreLimits, Swept};
+use super::store::{Probe, PutError, Store, StoreLimits, Swept};
+use super::wal::log::{AppendError, Dropped};
+use super::wal::names::Lsn;
+use super::wal::recovery::RecoveryReport;
 
 /// Number of a shard of a node, and of the core that owns it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -54,14 +60,23 @@ pub struct ShardConfig {
 
 /// One core's part of the records.
 pub struct Shard {
-    store: Store,
-    clock: VersionClock,
+    pub(super) store: Store,
+    pub(super) clock: VersionClock,
     ttl: TtlPolicy,
     replication: u8,
-    counters: ShardCounters,
+    pub(super) counters: ShardCounters,
+    pub(super) journal: Journal,
+    /// Whether a write is applied and answered only when it is durable.
+    pub(super) is_durable: bool,
+    pub(super) pending: Pending,
+    pub(super) committed: Lsn,
+    pub(super) dropped: VecDeque<Dropped>,
+    pub(super) recovered: Option<RecoveryReport>,
+    /// Whether the log has compacted in this turn.
+    pub(super) has_compacted: bool,
 }
 
-/// A put or a delete that was applied.
+/// A put or a delete that was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Applied {
     /// The version it got.
@@ -70,12 +85,25 @@ pub struct Applied {
     pub expiry_ms: u64,
     /// Replicas wanted, within the ring's bounds.
     pub replicas: u8,
+    /// What has to be committed before it counts; `None` when it is applied already.
+    pub awaits: Option<Lsn>,
+}
+
+/// What became of a delete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deletion {
+    /// The key was there.
+    Taken(Applied),
+    /// The key is absent.
+    Absent,
+    /// A deletion of the key is on its way: the key is absent when this is committed.
+    AbsentAfter(Lsn),
 }
 
 /// What a shard has done since it began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ShardCounters {
-    /// Puts applied.
+    /// Puts taken.
     pub puts: u64,
     /// Reads asked for.
     pub gets: u64,
@@ -83,12 +111,22 @@ pub struct ShardCounters {
     pub hits: u64,
     /// Reads that found none.
     pub misses: u64,
-    /// Deletes that removed a value.
+    /// Deletes taken of a key that was there.
     pub deletes: u64,
     /// Records removed because they had expired.
     pub expired: u64,
     /// Puts refused because the memory cap was reached.
     pub refused_full: u64,
+    /// Writes refused because the disk is full.
+    pub refused_disk_full: u64,
+    /// Writes refused because the disk failed.
+    pub refused_disk_failed: u64,
+    /// Writes refused because the disk was slower than the writes.
+    pub refused_disk_busy: u64,
+    /// Writes taken and given up because the disk failed or was full: none was acknowledged.
+    pub dropped_writes: u64,
+    /// Reads that waited for a write of their key.
+    pub waited_reads: u64,
 }
 
 /// The memory of a shard.
@@ -107,7 +145,7 @@ pub struct ShardMemory {
 }
 
 impl Shard {
-    /// An empty shard.
+    /// An empty shard without a log.
     #[must_use]
     pub fn new(config: ShardConfig) -> Self {
         let memory_max = config.memory_max;
@@ -117,6 +155,13 @@ impl Shard {
             ttl: config.ttl,
             replication: config.replication.max(1),
             counters: ShardCounters::default(),
+            journal: Journal::Memory,
+            is_durable: false,
+            pending: Pending::new(),
+            committed: Lsn(0),
+            dropped: VecDeque::new(),
+            recovered: None,
+            has_compacted: false,
         }
     }
 
@@ -129,38 +174,58 @@ impl Shard {
         replication: u8,
         value: &[u8],
         now: Now,
-    ) -> Result<Applied, PutError> {
+    ) -> Result<Applied, WriteError> {
         let version = self.clock.next(now.wall_ms);
         let expiry_ms = self.ttl.expiry_ms(ttl_s, now.wall_ms);
-        self.apply(
-            &Record {
-                key,
-                version,
-                expiry_ms,
-                value,
-            },
-            now,
-        )?;
+        let record = Record {
+            key,
+            version,
+            expiry_ms,
+            value,
+        };
+        let written = self.write(&record, now);
+        let awaits = written.inspect_err(|error| self.counters.count_refusal(error))?;
         self.counters.puts += 1;
         Ok(Applied {
             version,
             expiry_ms,
             replicas: self.replicas(replication),
+            awaits,
         })
     }
 
-    /// Applies a record that has its version: a put of this shard, or one that another replica or
-    /// the log has. The newest version of a key wins in whatever order they come.
-    pub fn apply(&mut self, record: &Record<'_>, now: Now) -> Result<PutOutcome, PutError> {
-        self.clock.observe(record.version);
-        let outcome = self.store.put(record, now);
-        if matches!(outcome, Err(PutError::Full { .. })) {
-            self.counters.refused_full += 1;
+    /// Deletes a key. Whether it is there is judged as if the writes on their way had arrived.
+    pub fn delete(&mut self, key: &Key, now: Now) -> Result<Deletion, WriteError> {
+        if !self.is_serving() {
+            return Err(WriteError::NotOpen);
         }
-        outcome
+        let probe = self.store.probe(key);
+        match self.pending.last(probe.hash(), key) {
+            Some(last) if last.is_delete => return Ok(Deletion::AbsentAfter(last.lsn)),
+            Some(_) => {}
+            None if self.store.get_prepared(probe, key, now.wall_ms).is_some() => {}
+            None => return Ok(Deletion::Absent),
+        }
+        let version = self.clock.next(now.wall_ms);
+        let buried = self.bury(*key, version);
+        let awaits = buried.inspect_err(|error| self.counters.count_refusal(error))?;
+        self.counters.deletes += 1;
+        Ok(Deletion::Taken(Applied {
+            version,
+            expiry_ms: 0,
+            replicas: self.replication,
+            awaits,
+        }))
     }
 
-    /// Reads a key.
+    /// Whether a write of `key` waits for the disk: a read has to wait for it.
+    #[inline]
+    #[must_use]
+    pub fn is_pending(&self, probe: Probe, key: &Key) -> bool {
+        self.pending.contains(probe.hash(), key)
+    }
+
+    /// Reads a key: what the store has, writes that wait for the disk left aside.
     #[inline]
     pub fn get(&mut self, key: &Key, now: Now) -> Option<RecordRef<'_>> {
         let found = self.store.get(key, now.wall_ms);
@@ -189,33 +254,31 @@ impl Shard {
         found
     }
 
-    /// Deletes a key; `None` when it is absent.
-    pub fn delete(&mut self, key: &Key, now: Now) -> Option<Applied> {
-        if !self.store.remove(key, now.wall_ms) {
-            return None;
-        }
-        self.counters.deletes += 1;
-        let version = self.clock.next(now.wall_ms);
-        Some(Applied {
-            version,
-            expiry_ms: 0,
-            replicas: self.replication,
-        })
-    }
-
-    /// Removes expired records, a bounded number a call; [`Shard::poll_timeout`] says when to call
-    /// again.
+    /// Removes expired records, a bounded number a call, and tells the log the time;
+    /// [`Shard::poll_timeout`] says when to call again.
     pub fn handle_timeout(&mut self, now: Now) -> Swept {
-        let swept = self.store.advance(now, SWEEP_RECORDS_MAX);
+        let pending = &self.pending;
+        // The place of a key with a write on its way is what that write was promised.
+        let is_in_use = |probe: Probe, key: &Key| pending.contains(probe.hash(), key);
+        let swept = self.store.advance_except(now, SWEEP_RECORDS_MAX, is_in_use);
         self.counters.expired += swept.expired;
+        if let Journal::Open(log) = &mut self.journal {
+            log.handle_timeout(now);
+            self.settle_log(now);
+        }
         swept
     }
 
-    /// The monotonic time at which [`Shard::handle_timeout`] may find something to do: a whole
-    /// second, possibly past; `None` while no record can expire.
+    /// The monotonic time at which [`Shard::handle_timeout`] may find something to do, possibly
+    /// past; `None` while no record can expire and the log is at rest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.store.next_sweep_s().map(Duration::from_secs)
+        let sweep = self.store.next_sweep_s().map(Duration::from_secs);
+        let log = match &self.journal {
+            Journal::Open(log) => log.poll_timeout(),
+            Journal::Memory | Journal::Recovering(_) | Journal::Failed(_) => None,
+        };
+        sweep.into_iter().chain(log).min()
     }
 
     /// What the shard has done.
@@ -268,6 +331,16 @@ impl TtlPolicy {
 }
 
 impl ShardCounters {
+    fn count_refusal(&mut self, error: &WriteError) {
+        match error {
+            WriteError::Store(PutError::Full { .. }) => self.refused_full += 1,
+            WriteError::Store(PutError::TooLong { .. }) | WriteError::NotOpen => {}
+            WriteError::Log(AppendError::Full { .. }) => self.refused_disk_full += 1,
+            WriteError::Log(AppendError::Poisoned { .. }) => self.refused_disk_failed += 1,
+            WriteError::Log(AppendError::Busy) => self.refused_disk_busy += 1,
+        }
+    }
+
     #[inline]
     fn count_get(&mut self, is_hit: bool) {
         self.gets += 1;
@@ -312,10 +385,12 @@ mod tests {
             (put.version.node, put.expiry_ms, put.replicas),
             (7, 51_000, 2)
         );
-        let delete = shard.delete(&key(1), now).unwrap();
+        let Ok(Deletion::Taken(delete)) = shard.delete(&key(1), now) else {
+            panic!("the key is there")
+        };
         assert!(delete.version > put.version);
         assert_eq!(shard.get(&key(1), now), None);
-        assert_eq!(shard.delete(&key(1), now), None);
+        assert_eq!(shard.delete(&key(1), now), Ok(Deletion::Absent));
         let counters = ShardCounters {
             puts: 1,
             gets: 2,
@@ -360,44 +435,15 @@ mod tests {
     }
 
     #[test]
-    fn applied_records_keep_their_order_and_move_the_clock() {
-        let (mut shard, now) = (shard(), Now::at_ms(1_000));
-        let apply = |shard: &mut Shard, stamp, value| {
-            let version = Version { stamp, node: 3 };
-            shard.apply(
-                &Record {
-                    key: key(1),
-                    version,
-                    expiry_ms: 0,
-                    value,
-                },
-                now,
-            )
-        };
-        assert_eq!(
-            apply(&mut shard, 5_000 << 16, b"new"),
-            Ok(PutOutcome::Inserted)
-        );
-        assert_eq!(
-            apply(&mut shard, 4_000 << 16, b"old"),
-            Ok(PutOutcome::Stale)
-        );
-        assert_eq!(shard.get(&key(1), now).unwrap().value, b"new");
-        let put = shard.put(key(1), 0, 0, b"mine", now).unwrap();
-        assert_eq!(put.version.wall_ms(), 5_000);
-        assert_eq!(shard.get(&key(1), now).unwrap().value, b"mine");
-    }
-
-    #[test]
     fn a_full_shard_says_so_and_counts_it() {
         let (mut shard, now) = (shard(), Now::at_ms(0));
         let full = (0..=u8::MAX).find_map(|tag| shard.put(key(tag), 0, 0, &[1; 9_000], now).err());
         assert!(matches!(
             full,
-            Some(PutError::Full {
+            Some(WriteError::Store(PutError::Full {
                 memory_max: 1_048_576,
                 ..
-            })
+            }))
         ));
         assert_eq!(shard.counters().refused_full, 1);
         assert!(shard.memory().bytes_used <= 1 << 20);

@@ -6,6 +6,9 @@
 //! its number is kept in a list threaded through the table of pages: removing never allocates.
 //! Records longer than the largest class have a page of their own, of exactly their length.
 
+mod promise;
+
+use self::promise::Promised;
 use super::record::{HEAD_BYTES, Record, Slot, write_next, write_prev, write_record};
 use super::size_class::{
     BIG, CLASSES, LINE_BYTES, PAGE_BYTES, SLOT_BYTES_MAX, SLOT_ROOM_BYTES, class_of, slot_bytes_of,
@@ -29,6 +32,8 @@ pub(crate) struct Slab {
     pages: Vec<Page>,
     /// First of the page numbers without a page, [`NONE`] when there is none.
     vacant: u32,
+    /// How many page numbers have no page.
+    vacant_len: usize,
     classes: Vec<Class>,
     /// One empty page kept back, so that a store around a page's edge does not allocate for each
     /// put.
@@ -36,6 +41,7 @@ pub(crate) struct Slab {
     page_bytes: u64,
     /// Bytes of the classes' lists of pages.
     list_bytes: u64,
+    promised: Promised,
 }
 
 struct Page {
@@ -53,6 +59,8 @@ struct Class {
     pages: Vec<u32>,
     /// Records in the last page.
     tail_len: u32,
+    /// Slots set aside for writes in flight.
+    promised_slots: u32,
 }
 
 impl Slab {
@@ -60,10 +68,12 @@ impl Slab {
         Self {
             pages: Vec::new(),
             vacant: NONE,
+            vacant_len: 0,
             classes: vec![Class::default(); usize::from(CLASSES)],
             spare: None,
             page_bytes: 0,
             list_bytes: 0,
+            promised: Promised::default(),
         }
     }
 
@@ -116,9 +126,17 @@ impl Slab {
         self.page_bytes -= spare.map_or(0, |bytes| bytes.len() as u64);
     }
 
-    /// Whether `value_len` more bytes find a page number; false only beyond four million pages.
+    /// Whether a page more, besides those promised, finds a number; false only beyond four million
+    /// pages.
     pub(crate) fn has_number(&self) -> bool {
-        self.vacant != NONE || self.pages.len() < PAGES_MAX
+        let live = self.pages.len() - self.vacant_len;
+        live as u64 + self.promised.pages() < PAGES_MAX as u64
+    }
+
+    /// Whether a value of `value_len` bytes would overwrite one of `old_len` where it lies.
+    pub(crate) fn fits(old_len: usize, value_len: usize) -> bool {
+        let class = class_of(HEAD_BYTES + value_len);
+        class_of(HEAD_BYTES + old_len) == class && (class != BIG || old_len == value_len)
     }
 
     /// Stores a record in a new slot. Its wheel links are unset.
@@ -158,6 +176,7 @@ impl Slab {
             self.drop_page(handle.page_number());
             return None;
         }
+        let promised_pages = self.promised_pages(class);
         let own = &mut self.classes[usize::from(class)];
         let last_page = *own.pages.last().expect("a class with a record has a page");
         own.tail_len -= 1;
@@ -171,6 +190,7 @@ impl Slab {
                 slots_of(class)
             };
         }
+        self.recount_promised(class, promised_pages);
         let moved = (last != handle).then(|| self.move_slot(last, handle));
         if is_empty {
             self.drop_page(last_page);
@@ -193,6 +213,7 @@ impl Slab {
     }
 
     fn take_slot(&mut self, class: u8) -> Handle {
+        let promised_pages = self.promised_pages(class);
         let own = &self.classes[usize::from(class)];
         if !own.has_room(class) {
             let spare = self.spare.take();
@@ -211,7 +232,9 @@ impl Slab {
             .last()
             .expect("a page was made when there was no room");
         own.tail_len += 1;
-        Handle::new(page, own.tail_len - 1)
+        let handle = Handle::new(page, own.tail_len - 1);
+        self.recount_promised(class, promised_pages);
+        handle
     }
 
     fn move_slot(&mut self, from: Handle, to: Handle) -> Moved {
@@ -248,6 +271,7 @@ impl Slab {
             let number = self.vacant;
             let place = &mut self.pages[number as usize];
             self.vacant = place.next_vacant;
+            self.vacant_len -= 1;
             *place = page;
             return number;
         }
@@ -264,6 +288,7 @@ impl Slab {
         let bytes = std::mem::take(&mut page.bytes);
         page.next_vacant = self.vacant;
         self.vacant = number;
+        self.vacant_len += 1;
         if page.class != BIG && self.spare.is_none() {
             self.spare = Some(bytes);
         } else {

@@ -8,14 +8,17 @@
 mod filing;
 #[cfg(test)]
 mod model;
+mod promise;
 
 use proto::key::{KEY_BYTES, Key};
 use proto::limits::VALUE_BYTES_MAX;
 use proto::time::Now;
+use proto::version::Version;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use self::filing::due_s;
+pub(crate) use self::promise::{Before, Promise};
 use super::index::Index;
 use super::prefetch::prefetch;
 use super::record::{Record, RecordRef, is_expired};
@@ -39,6 +42,8 @@ pub struct Store {
     records: u64,
     /// Bytes of all keys and values.
     payload_bytes: u64,
+    /// Entries of the index set aside for writes in flight.
+    promised_entries: u64,
 }
 
 /// What became of a record that was put.
@@ -81,6 +86,14 @@ pub struct Probe {
     hash: u64,
 }
 
+impl Probe {
+    /// The key's hash, seeded with the store's secret.
+    #[inline]
+    pub(crate) const fn hash(self) -> u64 {
+        self.hash
+    }
+}
+
 /// What one call of [`Store::advance`] did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Swept {
@@ -109,6 +122,7 @@ impl Store {
             memory_max: limits.memory_max,
             records: 0,
             payload_bytes: 0,
+            promised_entries: 0,
         }
     }
 
@@ -143,8 +157,9 @@ impl Store {
         }
     }
 
+    /// Hashes a key and asks for nothing.
     #[inline]
-    fn probe(&self, key: &Key) -> Probe {
+    pub(crate) fn probe(&self, key: &Key) -> Probe {
         let hash = self.hash(key.as_bytes());
         Probe { hash }
     }
@@ -160,26 +175,13 @@ impl Store {
 
     /// Stores `record` unless the key has the same version or a newer one.
     pub fn put(&mut self, record: &Record<'_>, now: Now) -> Result<PutOutcome, PutError> {
-        if record.value.len() > VALUE_BYTES_MAX {
-            let bytes = record.value.len();
-            return Err(PutError::TooLong { bytes });
-        }
-        let hash = self.hash(record.key.as_bytes());
-        let Some(handle) = self.find(hash, &record.key) else {
-            self.insert(hash, record, now)?;
-            return Ok(PutOutcome::Inserted);
-        };
-        let old = self.slab.slot(handle).record();
-        let was_expired = is_expired(old.expiry_ms, now.wall_ms);
-        if !was_expired && old.version >= record.version {
+        check_length(record.value.len())?;
+        let place = self.place(self.probe(&record.key), &record.key);
+        if self.has_newer(&place, record, now) {
             return Ok(PutOutcome::Stale);
         }
-        self.replace(hash, handle, record, now)?;
-        Ok(if was_expired {
-            PutOutcome::Inserted
-        } else {
-            PutOutcome::Replaced
-        })
+        self.admit(&place, record.value.len())?;
+        Ok(self.file(&place, record, now))
     }
 
     /// Removes the record of `key`; false when it is absent or expired.
@@ -193,8 +195,32 @@ impl Store {
         !was_expired
     }
 
+    /// Removes the record of `key` if its version is lower than `version`; false when it is absent
+    /// or newer.
+    pub(crate) fn remove_older(&mut self, key: &Key, version: Version) -> bool {
+        let hash = self.hash(key.as_bytes());
+        let Some(handle) = self.find(hash, key) else {
+            return false;
+        };
+        let is_older = self.slab.slot(handle).version() < version;
+        if is_older {
+            self.unfile(hash, handle);
+        }
+        is_older
+    }
+
     /// Removes what has expired, looking at no more than `budget` records.
     pub fn advance(&mut self, now: Now, budget: usize) -> Swept {
+        self.advance_except(now, budget, |_, _| false)
+    }
+
+    /// [`Store::advance`] that leaves records for another second whose key is in use.
+    pub(crate) fn advance_except(
+        &mut self,
+        now: Now,
+        budget: usize,
+        is_in_use: impl Fn(Probe, &Key) -> bool,
+    ) -> Swept {
         let now_s = now.mono.as_secs();
         let mut expired = 0;
         for _ in 0..budget {
@@ -204,10 +230,12 @@ impl Store {
                     has_more: false,
                 };
             };
-            let expiry_ms = self.slab.slot(handle).expiry_ms();
-            if is_expired(expiry_ms, now.wall_ms) {
-                let hash = self.hash(self.slab.slot(handle).key());
-                self.remove_unlinked(hash, handle);
+            let slot = self.slab.slot(handle);
+            let (expiry_ms, key) = (slot.expiry_ms(), Key::from_bytes(*slot.key()));
+            let is_over = is_expired(expiry_ms, now.wall_ms);
+            let probe = self.probe(&key);
+            if is_over && !is_in_use(probe, &key) {
+                self.remove_unlinked(probe.hash, handle);
                 expired += 1;
             } else {
                 let due_s = due_s(expiry_ms, now).max(self.wheel.now_s() + 1);
@@ -286,6 +314,11 @@ impl Store {
         self.memory_max
     }
 
+    /// Sets the cap; what is held stays.
+    pub(crate) fn set_memory_max(&mut self, memory_max: u64) {
+        self.memory_max = memory_max;
+    }
+
     #[inline]
     fn find(&self, hash: u64, key: &Key) -> Option<Handle> {
         let is_it = |handle| self.slab.slot(Handle(handle)).key() == key.as_bytes();
@@ -298,10 +331,17 @@ impl Store {
     }
 }
 
+/// Refuses a value that no record can hold.
+fn check_length(bytes: usize) -> Result<(), PutError> {
+    if bytes > VALUE_BYTES_MAX {
+        return Err(PutError::TooLong { bytes });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::version::Version;
 
     fn key(number: u64) -> Key {
         let mut bytes = [0; 32];

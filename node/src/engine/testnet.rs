@@ -116,7 +116,9 @@ impl TestNet {
         ms: u64,
     ) -> ClientAnswer {
         let ticket = self.ticket();
-        self.on(place, |core, now| core.handle_client(ticket, request, now));
+        self.on(place, |core, now| {
+            core.handle_client(ticket, request, now);
+        });
         for _ in 0..ms {
             if let Some(answer) = self.answers.remove(&ticket) {
                 return answer;
@@ -195,6 +197,7 @@ impl TestNet {
                         mail,
                     });
                 }
+                Output::Disk(job) => panic!("{job:?} without a log"),
                 Output::Close { reason, .. } => self.closed.push(reason),
             }
         }
@@ -311,6 +314,7 @@ fn config(node: usize, core: u8, cores: u8, bootstrap: &[NodeName]) -> CoreConfi
             node: node as u64,
             seed: 1,
         },
+        log: None,
         request_deadline: Duration::from_secs(5),
         operations_max: 1_000,
         operations_bytes_max: 1 << 20,

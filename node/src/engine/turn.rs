@@ -16,6 +16,7 @@ use super::request::AdminAnswer;
 impl Core {
     /// Carries the outputs of the parts to each other until all are still.
     pub(super) fn settle(&mut self, now: Now) {
+        self.turn_now = now;
         loop {
             let mut moved = self.drain_ring(now);
             self.publish_view();

@@ -17,6 +17,7 @@ pub mod header;
 pub mod log;
 mod maker;
 pub mod names;
+pub mod reader;
 pub mod recovery;
 pub mod report;
 pub mod settings;

@@ -64,10 +64,11 @@ impl From<Failed> for Refusal {
         let status = match failed.code {
             FailureCode::Invalid => StatusCode::BAD_REQUEST,
             FailureCode::Forbidden => StatusCode::FORBIDDEN,
-            FailureCode::MemoryFull => StatusCode::INSUFFICIENT_STORAGE,
-            FailureCode::Overloaded | FailureCode::NoRoute | FailureCode::NotMember => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            FailureCode::MemoryFull | FailureCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            FailureCode::Overloaded
+            | FailureCode::NoRoute
+            | FailureCode::NotMember
+            | FailureCode::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
             FailureCode::Unknown => StatusCode::GATEWAY_TIMEOUT,
         };
         Self(status, failed.reason)

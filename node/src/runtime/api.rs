@@ -177,7 +177,7 @@ impl ApiConnection {
                 break served;
             }
             unread = buffer.unread().len();
-            shell.settle();
+            shell.settle_decided();
         };
         self.is_paused.set(served == Served::Paused);
         if self.queue.borrow().has_output() {
@@ -210,10 +210,13 @@ impl ApiConnection {
             };
             match request {
                 Request::Get { key } if queue.must_read_wait(&key) => break Served::Paused,
-                Request::Get { key } => {
-                    gets += 1;
-                    hits += u64::from(self.get(core, &mut queue, &ahead, key, now));
-                }
+                Request::Get { key } => match self.get(core, &mut queue, &ahead, key, now) {
+                    Some(is_hit) => {
+                        gets += 1;
+                        hits += u64::from(is_hit);
+                    }
+                    None => break Served::Paused,
+                },
                 Request::Put { key, .. } if queue.must_write_wait(&key) => break Served::Paused,
                 Request::Put {
                     ttl_s,
@@ -223,14 +226,16 @@ impl ApiConnection {
                 } => {
                     puts += 1;
                     let ttl_s = u32::from(ttl_s);
-                    let number = queue.start_write(key, value.len());
+                    let number = queue.next_write();
                     let request = ClientRequest::Put {
                         key,
                         ttl_s,
                         replication,
                         value,
                     };
-                    core.handle_client(self.ticket(number), &request, now);
+                    let ticket = self.ticket(Number::Write(number));
+                    let taker = core.handle_client(ticket, &request, now);
+                    queue.start_write(number, key, value.len(), taker);
                 }
             }
             consumed += length;
@@ -243,7 +248,8 @@ impl ApiConnection {
         served
     }
 
-    /// Answers a GET at once when this core has the key; whether there was a value.
+    /// Answers a GET at once when this core has the key and no write of it waits for the disk;
+    /// whether there was a value. `None` when the GET may not start yet.
     fn get(
         &self,
         core: &mut Core,
@@ -251,7 +257,7 @@ impl ApiConnection {
         ahead: &Ahead,
         key: Key,
         now: Now,
-    ) -> bool {
+    ) -> Option<bool> {
         let read = match ahead.probe() {
             Some(probe) => core.read_prepared(probe, &key, now),
             None => core.read_local(&key, now),
@@ -259,15 +265,16 @@ impl ApiConnection {
         match read {
             LocalRead::Value(value) => {
                 queue.answer_now(&key, |out| dht_api::encode_success(out, &key, value));
-                return true;
+                return Some(true);
             }
             LocalRead::Absent => queue.answer_now(&key, |out| dht_api::encode_failure(out, &key)),
-            LocalRead::Elsewhere => {
+            LocalRead::Elsewhere if queue.must_leave_wait(&key) => return None,
+            LocalRead::Pending | LocalRead::Elsewhere => {
                 let number = queue.start_read(key);
                 core.handle_client(self.ticket(number), &ClientRequest::Get { key }, now);
             }
         }
-        false
+        Some(false)
     }
 
     fn ticket(&self, number: Number) -> crate::engine::request::Ticket {

@@ -3,12 +3,15 @@
 //!
 //! The DHT API has no request ids, so answers leave in request order. A GET answered at once writes
 //! straight into the output as long as no older GET waits; others take a slot. Requests of one key
-//! never overtake each other: the later one waits unless both only read.
+//! never overtake each other: the later one waits unless both only read, or the shard of this core
+//! keeps their order.
 
 use std::collections::VecDeque;
 
 use proto::dht_api::MESSAGE_BYTES_MAX;
 use proto::key::Key;
+
+use crate::engine::core::Taker;
 
 use super::limits::{API_IN_FLIGHT_BYTES_MAX, API_IN_FLIGHT_MAX, API_OUTPUT_BYTES_PAUSE};
 
@@ -20,7 +23,12 @@ pub(crate) struct ApiQueue {
     /// Number of the read at the front.
     first_read: u32,
     reads_waiting: usize,
+    /// PUTs that other cores or nodes have.
     writes: Vec<Write>,
+    /// PUTs that the shard of this core has, by number: they end in this order, but for those that
+    /// are refused.
+    shard_writes: VecDeque<Write>,
+    shard_writes_ended: usize,
     next_write: u32,
     /// Values of writes under way and answers that wait for an older one.
     held_bytes: usize,
@@ -64,22 +72,33 @@ struct Write {
     number: u32,
     key: Key,
     held_bytes: usize,
+    has_ended: bool,
 }
 
 impl ApiQueue {
     /// Whether the node should stop reading requests of this connection for now.
     pub(crate) fn is_full(&self) -> bool {
         self.output.len() >= API_OUTPUT_BYTES_PAUSE
-            || self.reads.len() + self.writes.len() >= API_IN_FLIGHT_MAX
+            || self.reads.len() + self.writes.len() + self.shard_writes.len() >= API_IN_FLIGHT_MAX
             || self.held_bytes + self.reads_waiting * self.answer_bytes.0 >= API_IN_FLIGHT_BYTES_MAX
     }
 
-    /// Whether a GET of `key` has to wait for a PUT under way.
+    /// Whether a GET of `key` has to wait for a PUT under way elsewhere. One that this core's shard
+    /// has taken is seen by every later read of the shard.
     pub(crate) fn must_read_wait(&self, key: &Key) -> bool {
         self.writes.iter().any(|write| write.key == *key)
     }
 
-    /// Whether a PUT of `key` has to wait for a request under way.
+    /// Whether a GET that goes elsewhere has to wait for a PUT that this core's shard has taken: the
+    /// key has changed its owner in between.
+    pub(crate) fn must_leave_wait(&self, key: &Key) -> bool {
+        let is_it = |write: &Write| !write.has_ended && write.key == *key;
+        self.shard_writes.iter().any(is_it)
+    }
+
+    /// Whether a PUT of `key` has to wait for a request under way. The shard keeps the order of the
+    /// PUTs that it has taken; one that goes elsewhere, because the key has changed its owner in
+    /// between, has a higher version.
     pub(crate) fn must_write_wait(&self, key: &Key) -> bool {
         let is_read = |read: &Read| read.answer.is_none() && read.key == *key;
         self.must_read_wait(key) || (self.reads_waiting > 0 && self.reads.iter().any(is_read))
@@ -107,17 +126,26 @@ impl ApiQueue {
         Number::Read(self.first_read.wrapping_add(offset))
     }
 
-    /// A PUT of `held_bytes` is under way.
-    pub(crate) fn start_write(&mut self, key: Key, held_bytes: usize) -> Number {
+    /// The number of the PUT that is about to start.
+    pub(crate) fn next_write(&mut self) -> u32 {
         let number = self.next_write;
         self.next_write = number.wrapping_add(1);
+        number
+    }
+
+    /// The PUT `number` of `held_bytes` is under way; `taker` has it.
+    pub(crate) fn start_write(&mut self, number: u32, key: Key, held_bytes: usize, taker: Taker) {
         self.held_bytes += held_bytes;
-        self.writes.push(Write {
+        let write = Write {
             number,
             key,
             held_bytes,
-        });
-        Number::Write(number)
+            has_ended: false,
+        };
+        match taker {
+            Taker::Shard => self.shard_writes.push_back(write),
+            Taker::Other => self.writes.push(write),
+        }
     }
 
     /// A GET has ended; `encode` gets its key and appends the answer.
@@ -148,15 +176,40 @@ impl ApiQueue {
 
     /// A PUT has ended.
     pub(crate) fn end_write(&mut self, number: u32) {
+        if self.end_shard_write(number) {
+            return;
+        }
         let Some(index) = self.writes.iter().position(|write| write.number == number) else {
             return;
         };
         self.held_bytes -= self.writes.swap_remove(index).held_bytes;
     }
 
+    /// Ends a PUT when this core's shard has it.
+    fn end_shard_write(&mut self, number: u32) -> bool {
+        let first = self.shard_writes.front().map_or(0, |write| write.number);
+        let age = |number: u32| number.wrapping_sub(first);
+        let writes = &mut self.shard_writes;
+        let index = writes.partition_point(|write| age(write.number) < age(number));
+        let Some(write) = writes.get_mut(index).filter(|it| it.number == number) else {
+            return false;
+        };
+        if !write.has_ended {
+            write.has_ended = true;
+            self.held_bytes -= write.held_bytes;
+            self.shard_writes_ended += 1;
+        }
+        while self.shard_writes.front().is_some_and(|it| it.has_ended) {
+            self.shard_writes.pop_front();
+            self.shard_writes_ended -= 1;
+        }
+        true
+    }
+
     /// Requests under way.
     pub(crate) fn in_flight(&self) -> usize {
-        self.reads_waiting + self.writes.len()
+        let shard_writes = self.shard_writes.len() - self.shard_writes_ended;
+        self.reads_waiting + self.writes.len() + shard_writes
     }
 
     /// No further request comes: what is under way is still answered.
@@ -240,11 +293,10 @@ mod tests {
         }
     }
 
-    fn start_write(queue: &mut ApiQueue, byte: u8, held_bytes: usize) -> u32 {
-        match queue.start_write(key(byte), held_bytes) {
-            Number::Write(number) => number,
-            Number::Read(_) => unreachable!("a write was started"),
-        }
+    fn start_write(queue: &mut ApiQueue, byte: u8, held_bytes: usize, taker: Taker) -> u32 {
+        let number = queue.next_write();
+        queue.start_write(number, key(byte), held_bytes, taker);
+        number
     }
 
     fn text(text: &'static [u8]) -> impl FnOnce(&Key, &mut Vec<u8>) {
@@ -277,12 +329,32 @@ mod tests {
     #[test]
     fn a_read_waits_for_a_write_of_its_key_only() {
         let mut queue = ApiQueue::default();
-        let write = start_write(&mut queue, 1, 10);
+        let write = start_write(&mut queue, 1, 10, Taker::Other);
         assert!(queue.must_read_wait(&key(1)) && queue.must_write_wait(&key(1)));
         assert!(!queue.must_read_wait(&key(2)) && !queue.must_write_wait(&key(2)));
         queue.end_write(write);
         assert!(!queue.must_read_wait(&key(1)) && !queue.must_write_wait(&key(1)));
         assert_eq!(queue.held_bytes, 0);
+    }
+
+    #[test]
+    fn writes_of_one_key_are_under_way_together_when_the_shard_keeps_their_order() {
+        let mut queue = ApiQueue {
+            next_write: u32::MAX - 1,
+            ..ApiQueue::default()
+        };
+        let start = |queue: &mut ApiQueue, taker| start_write(queue, 1, 10, taker);
+        let [a, b, c] = [(); 3].map(|()| start(&mut queue, Taker::Shard));
+        assert!(!queue.must_read_wait(&key(1)) && !queue.must_write_wait(&key(1)));
+        assert!(queue.must_leave_wait(&key(1)) && !queue.must_leave_wait(&key(2)));
+        let elsewhere = start(&mut queue, Taker::Other);
+        assert!(queue.must_read_wait(&key(1)) && queue.must_write_wait(&key(1)));
+        assert_eq!((queue.in_flight(), queue.held_bytes), (4, 40));
+        for (ended, left) in [(b, 3), (b, 3), (elsewhere, 2), (a, 1), (c, 0)] {
+            queue.end_write(ended);
+            assert_eq!((queue.in_flight(), queue.held_bytes), (left, left * 10));
+        }
+        assert!(!queue.must_leave_wait(&key(1)) && queue.shard_writes.is_empty());
     }
 
     #[test]
@@ -298,7 +370,7 @@ mod tests {
     #[test]
     fn a_write_under_way_holds_no_answer_back() {
         let mut queue = ApiQueue::default();
-        start_write(&mut queue, 1, 10);
+        start_write(&mut queue, 1, 10, Taker::Other);
         queue.answer_now(&key(2), |out| out.extend_from_slice(b"later"));
         assert_eq!(written(&mut queue), b"later");
     }
@@ -342,7 +414,7 @@ mod tests {
             .into_iter()
             .for_each(|number| queue.end_read(number, |_, _| {}));
         assert!(!queue.is_full());
-        start_write(&mut queue, 1, API_IN_FLIGHT_BYTES_MAX);
+        start_write(&mut queue, 1, API_IN_FLIGHT_BYTES_MAX, Taker::Other);
         assert!(queue.is_full());
     }
 

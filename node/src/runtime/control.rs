@@ -143,7 +143,7 @@ pub(crate) async fn serve(shell: &Rc<Shell>, calls: flume::Receiver<Call>) {
             Call::Lookup(target, mode, reply) => {
                 let ticket = shell.operators.start(Waiting::Client(reply));
                 let request = ClientRequest::Lookup { target, mode };
-                shell.input(|core, now| core.handle_client(ticket, &request, now));
+                let _ = shell.input(|core, now| core.handle_client(ticket, &request, now));
             }
             Call::Report(reply) => {
                 let _ = reply.send(CoreReport::of(shell));

@@ -194,11 +194,12 @@ fn refusal(error: &io::Error) -> String {
 }
 
 /// What a worker's operations need.
-const OPERATIONS: [(u8, &str); 10] = [
+const OPERATIONS: [(u8, &str); 11] = [
     (opcode::Accept::CODE, "accept"),
     (opcode::AsyncCancel::CODE, "cancel"),
     (opcode::Close::CODE, "close"),
     (opcode::Connect::CODE, "connect"),
+    (opcode::Fsync::CODE, "fsync"),
     (opcode::PollAdd::CODE, "poll"),
     (opcode::Read::CODE, "read"),
     (opcode::Recv::CODE, "recv"),

@@ -90,6 +90,12 @@ pub(crate) const LISTEN_BACKLOG: i32 = 1024;
 /// Calls from the admin thread that may wait for a core.
 pub(crate) const CONTROL_QUEUE: usize = 256;
 
+/// Jobs that may wait for a worker's disk thread: more than a log or a recovery has under way.
+pub(crate) const DISK_QUEUE: usize = 256;
+
+/// Segments of which a worker's ring has a handle: the one written, and some that are read.
+pub(crate) const RING_FILES_MAX: usize = 16;
+
 /// Time an operator's request may take.
 pub(crate) const ADMIN_DEADLINE: Duration = Duration::from_secs(15);
 

@@ -304,7 +304,7 @@ async fn read_frames(
         buffer.consume(buffer.unread().len());
         // Small questions may have large answers: what they were is looked at in between.
         while link.hand_over(shell) {
-            shell.settle();
+            shell.settle_decided();
             link.unflooded().await;
         }
         if let Err(error) = outcome {

@@ -217,6 +217,7 @@ fn core_config(config: &Config, core: u8, seed: u64) -> CoreConfig {
             bootstrap: config.bootstrapper.clone(),
         },
         router: RouterConfig::new(params.clone(), config.advertise.clone()),
+        log: None,
         shard: ShardConfig {
             memory_max: config.memory_max / u64::from(config.shards),
             ttl: TtlPolicy {

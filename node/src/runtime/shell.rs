@@ -112,6 +112,18 @@ impl Shell {
         }
     }
 
+    /// Carries out what the core has decided so far in the middle of a turn: what the turn has
+    /// written stays together, to become one batch of the log.
+    pub(crate) fn settle_decided(self: &Rc<Self>) {
+        loop {
+            let output = self.core.borrow_mut().poll_decided();
+            match output {
+                Some(output) => self.carry_out(output),
+                None => break,
+            }
+        }
+    }
+
     /// Ends turns until the worker ends.
     pub(crate) async fn run_turns(self: Rc<Self>) {
         loop {
@@ -243,6 +255,7 @@ impl Shell {
             },
             Output::Admin { ticket, answer } => self.operators.answer_admin(ticket, answer),
             Output::Mail { to, mail } => self.post(to, mail),
+            Output::Disk(job) => unreachable!("{job:?}, but no log is configured"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The single bytes that stand for roles, modes and reasons on the wire.
 //!
 //! A code is never used again for another meaning. An unknown one is the peer's fault: within a
-//! protocol version none are added.
+//! released protocol version none are added.
 
 use crate::message::{FailureCode, LookupFailure, LookupMode, Role};
 
@@ -62,6 +62,8 @@ codes!(FailureCode, "failure code", {
     NoRoute = 5,
     NotMember = 6,
     Unknown = 7,
+    StorageFull = 8,
+    StorageFailed = 9,
 });
 
 #[cfg(test)]
@@ -83,6 +85,6 @@ mod tests {
         both_ways::<Role>(&[1, 2]);
         both_ways::<LookupFailure>(&[1, 2, 3, 4]);
         both_ways::<LookupMode>(&[0, 1, 2, 3]);
-        both_ways::<FailureCode>(&[1, 2, 3, 4, 5, 6, 7]);
+        both_ways::<FailureCode>(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 }

@@ -149,6 +149,14 @@ fn samples() -> Vec<Message<'static>> {
             code: FailureCode::MemoryFull,
             reason: "memory_max is reached".into(),
         }),
+        Message::Failed(Failed {
+            code: FailureCode::StorageFull,
+            reason: "no room".into(),
+        }),
+        Message::Failed(Failed {
+            code: FailureCode::StorageFailed,
+            reason: "no disk".into(),
+        }),
         Message::Lookup(Lookup {
             target: key.position(),
             mode: LookupMode::Traced,

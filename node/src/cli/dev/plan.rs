@@ -4,6 +4,7 @@
 //! ```text
 //! DIR/ca/{ca.pem,ca-key.pem}                             the authority, kept when it is there
 //! DIR/node-I/{node.ini,key.pem,cert.pem,ca.pem,log.txt}  written anew at every start
+//! DIR/node-I/data/                                       the node's data, kept
 //! DIR/client/{key.pem,cert.pem,ca.pem}                   an identity for the native API
 //! ```
 
@@ -117,6 +118,8 @@ impl PlannedNode {
             ("admin_address", admin),
             ("bootstrapper", bootstrapper),
             ("log_file", "log.txt"),
+            ("data_dir", "data"),
+            ("segment_bytes", SEGMENT_BYTES),
         ];
         own.retain(|(key, _)| settings.iter().all(|(set, _)| set != key));
         let given = settings
@@ -182,6 +185,9 @@ const RING: &str = "dev";
 const CLIENT_NAME: &str = "client:1";
 const IDENTITY_DAYS: u32 = 365;
 
+/// Many nodes share a disk, and few of them hold much.
+const SEGMENT_BYTES: &str = "4MiB";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +213,9 @@ mod tests {
         assert!(config.hostkey.exists() && config.hostcert.exists() && config.ca_cert[0].exists());
         assert!(plan.nodes[0].config.bootstrapper.is_empty());
         assert!(dir.path().join("client/cert.pem").exists());
+        let data = fs::canonicalize(dir.path()).unwrap().join("node-2/data");
+        assert_eq!(config.data_dir, Some(data));
+        assert_eq!(config.segment_bytes, 4 << 20);
 
         plan.name_each_other().unwrap();
         let again = Config::load(Some(&plan.nodes[0].ini), [], &[]).unwrap();

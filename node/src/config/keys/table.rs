@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use proto::limits;
 
-use super::super::value::{Fsync, IoDriver, LogFormat, LogLevel};
+use super::super::value::{IoDriver, LogFormat, LogLevel};
 use super::super::{Config, DEFAULT_P2P_ADDRESS};
 use super::{Key, Kind, Section};
+use crate::engine::wal::buffer::BLOCK_BYTES;
 
 /// Every key, in the order of the reference.
 pub const KEYS: &[Key] = &[
@@ -89,7 +90,7 @@ pub const KEYS: &[Key] = &[
         Kind::OptionalPath {
             set: |c, v| c.data_dir = v,
         },
-        "The data folder; blank keeps everything in memory. In force with the write-ahead log",
+        "The data folder; blank keeps everything in memory, where nothing survives a restart",
     ),
     dht(
         "shards",
@@ -190,32 +191,45 @@ pub const KEYS: &[Key] = &[
     dht(
         "value_max",
         Some("65495"),
-        Kind::Size {
-            min: 1,
-            max: limits::VALUE_BYTES_MAX as u64,
-            set: |c, v| c.value_max = narrow(v),
-        },
+        size(1, limits::VALUE_BYTES_MAX as u64, |c, v| {
+            c.value_max = narrow(v);
+        }),
         "Largest value, the same for all members",
     ),
     dht(
         "memory_max",
         Some("1GiB"),
-        Kind::Size {
-            min: 64 << 10,
-            max: 16 << 40,
-            set: |c, v| c.memory_max = v,
-        },
+        size(64 << 10, 16 << 40, |c, v| c.memory_max = v),
         "Memory for records; at the cap writes are refused. Each shard gets an equal part, which \
          must be above value_max",
     ),
     dht(
         "fsync",
         Some("always"),
-        Kind::Word {
-            words: Fsync::WORDS,
-            set: |c, i| c.fsync = Fsync::ALL[i],
+        Kind::Sync {
+            set: |c, v| c.fsync = v,
         },
-        "When a write counts as durable. In force with the write-ahead log",
+        "When a write is answered: always, when it survives a power cut; interval and never, when \
+         it survives the end of the process, with a sync of the log every MS milliseconds or when \
+         the kernel likes",
+    ),
+    dht(
+        "segment_bytes",
+        Some("32MiB"),
+        Kind::Size {
+            min: 256 << 10,
+            max: 256 << 20,
+            step: BLOCK_BYTES as u64,
+            set: |c, v| c.segment_bytes = narrow(v),
+        },
+        "Length of a file of the log; each shard has at least two",
+    ),
+    dht(
+        "wal_space_percent",
+        Some("200"),
+        count(125, 1_000, |c, v| c.wal_space_percent = narrow(v)),
+        "Bytes of the log for 100 bytes of live records, apart from two segments a shard; less \
+         costs more copying",
     ),
     dht(
         "io_driver",
@@ -281,6 +295,15 @@ const fn count(min: u64, max: u64, set: fn(&mut Config, u64)) -> Kind {
         min,
         max,
         word: None,
+        set,
+    }
+}
+
+const fn size(min: u64, max: u64, set: fn(&mut Config, u64)) -> Kind {
+    Kind::Size {
+        min,
+        max,
+        step: 1,
         set,
     }
 }

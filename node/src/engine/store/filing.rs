@@ -1,43 +1,81 @@
 //! Filing: how a record gets into the slab, the index and the wheel, moves within them and leaves
 //! them again, with the three kept in agreement and the memory cap kept.
 
-use proto::key::KEY_BYTES;
+use proto::key::{KEY_BYTES, Key};
 use proto::time::Now;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{PutError, Store};
-use crate::engine::record::{EXPIRY_MS_MAX, Record};
+use super::{Probe, PutError, PutOutcome, Store, check_length};
+use crate::engine::record::{EXPIRY_MS_MAX, Record, is_expired};
 use crate::engine::slab::{Handle, Slab};
 
+/// Where the record of a key lies or would lie. Good for as long as the store is not changed.
+pub(crate) struct Place {
+    hash: u64,
+    handle: Option<Handle>,
+}
+
 impl Store {
-    pub(super) fn insert(
-        &mut self,
-        hash: u64,
-        record: &Record<'_>,
-        now: Now,
-    ) -> Result<(), PutError> {
-        self.reserve(record.value.len(), Some(hash), 0)?;
+    /// Finds the place of a key.
+    #[inline]
+    pub(crate) fn place(&self, probe: Probe, key: &Key) -> Place {
+        Place {
+            hash: probe.hash,
+            handle: self.find(probe.hash, key),
+        }
+    }
+
+    /// Whether the key has the version of `record` or a newer one.
+    #[inline]
+    pub(super) fn has_newer(&self, place: &Place, record: &Record<'_>, now: Now) -> bool {
+        let Some(handle) = place.handle else {
+            return false;
+        };
+        let old = self.slab.slot(handle);
+        !is_expired(old.expiry_ms(), now.wall_ms) && old.version() >= record.version
+    }
+
+    /// Sees that a record with a value of `value_len` bytes may be filed at `place`.
+    pub(crate) fn admit(&mut self, place: &Place, value_len: usize) -> Result<(), PutError> {
+        check_length(value_len)?;
+        let Some(handle) = place.handle else {
+            return self.reserve(value_len, Some(place.hash), 0);
+        };
+        if Slab::fits(self.slab.slot(handle).value_len(), value_len) {
+            return Ok(());
+        }
+        self.reserve(value_len, None, self.slab.shrinkage(handle))
+    }
+
+    /// Files a record that was admitted.
+    pub(crate) fn file(&mut self, place: &Place, record: &Record<'_>, now: Now) -> PutOutcome {
+        let Some(handle) = place.handle else {
+            self.insert(place.hash, record, now);
+            return PutOutcome::Inserted;
+        };
+        let old_expiry_ms = self.slab.slot(handle).expiry_ms();
+        self.replace(place.hash, handle, record, now);
+        if is_expired(old_expiry_ms, now.wall_ms) {
+            PutOutcome::Inserted
+        } else {
+            PutOutcome::Replaced
+        }
+    }
+
+    fn insert(&mut self, hash: u64, record: &Record<'_>, now: Now) {
         let handle = self.slab.insert(record);
         let hash_of = hash_of(&self.slab, self.seed);
         self.index.insert(hash, handle.0, hash_of);
         self.schedule(handle, record.expiry_ms, now);
         self.records += 1;
         self.payload_bytes += payload_bytes(record.value.len());
-        Ok(())
     }
 
-    pub(super) fn replace(
-        &mut self,
-        hash: u64,
-        handle: Handle,
-        record: &Record<'_>,
-        now: Now,
-    ) -> Result<(), PutError> {
+    fn replace(&mut self, hash: u64, handle: Handle, record: &Record<'_>, now: Now) {
         let old = self.slab.slot(handle);
         let (old_len, old_expiry_ms) = (old.value_len(), old.expiry_ms());
         let mut at = handle;
         if !self.slab.overwrite(handle, record) {
-            self.reserve(record.value.len(), None, self.slab.shrinkage(handle))?;
             at = self.relocate(hash, handle, record);
         }
         // A record that was given more time stays where it is in the wheel and is filed anew when
@@ -50,7 +88,6 @@ impl Store {
         }
         self.payload_bytes -= payload_bytes(old_len);
         self.payload_bytes += payload_bytes(record.value.len());
-        Ok(())
     }
 
     /// Moves a record to a slot of another length, in all three parts.
@@ -102,7 +139,7 @@ impl Store {
         Ok(())
     }
 
-    fn growth(&self, value_len: usize, hash: Option<u64>) -> u64 {
+    pub(super) fn growth(&self, value_len: usize, hash: Option<u64>) -> u64 {
         self.slab.growth(value_len) + hash.map_or(0, |hash| self.index.growth(hash))
     }
 
