@@ -228,9 +228,12 @@ impl Disk {
                 file,
                 offset,
                 bytes,
-            } if !self.forgets => {
-                let held = self.files.entry(file).or_default();
-                held.resize(held.len().max((offset + bytes) as usize), 0);
+            } => {
+                if !self.forgets {
+                    let held = self.files.entry(file).or_default();
+                    held.resize(held.len().max((offset + bytes) as usize), 0);
+                }
+                done.result = Ok(bytes);
             }
             DiskOp::Rename { from, to } if !self.forgets => {
                 let bytes = self.files.remove(&from).expect("the old name");
