@@ -29,12 +29,13 @@ impl LogCounters {
         let mut sums = None;
         for admin in admins {
             let text = admin::fetch(*admin, "/metrics")?;
-            let Some(batches) = counter(&text, "batches") else {
+            // A log has a segment, if only an empty one.
+            if gauge(&text, "segments").unwrap_or(0.0) == 0.0 {
                 continue;
-            };
-            let of = |name| counter(&text, name).unwrap_or(0.0);
+            }
+            let of = |name| admin::metric(&text, &format!("{PREFIX}{name}_total")).unwrap_or(0.0);
             let sums: &mut Self = sums.get_or_insert_default();
-            sums.batches += batches;
+            sums.batches += of("batches");
             sums.records += of("records");
             sums.batch_bytes += of("batch_bytes");
             sums.moved_bytes += of("moved_bytes");
@@ -101,15 +102,14 @@ impl SpaceWatch {
 
 /// Of one node. All its segments have one size.
 fn ratio(text: &str) -> Option<f64> {
-    let gauge = |name| admin::metric(text, &format!("{PREFIX}{name}"));
-    let (bytes, segments) = (gauge("bytes")?, gauge("segments")?);
+    let (bytes, segments) = (gauge(text, "used_bytes")?, gauge(text, "segments")?);
     let two_segments = 2.0 * bytes / segments;
-    let ratio = (bytes - two_segments) / gauge("live_bytes")?;
+    let ratio = (bytes - two_segments) / gauge(text, "live_bytes")?;
     ratio.is_finite().then_some(ratio)
 }
 
-fn counter(text: &str, name: &str) -> Option<f64> {
-    admin::metric(text, &format!("{PREFIX}{name}_total"))
+fn gauge(text: &str, name: &str) -> Option<f64> {
+    admin::metric(text, &format!("{PREFIX}{name}"))
 }
 
 const PREFIX: &str = "chordite_wal_";
@@ -123,9 +123,12 @@ mod tests {
 
     #[test]
     fn the_log_is_compared_with_what_lives_in_it() {
-        let text = "chordite_wal_bytes 100\nchordite_wal_segments 5\nchordite_wal_live_bytes 30\n";
-        assert_eq!(ratio(text), Some(2.0));
-        assert_eq!(ratio("chordite_wal_bytes 100\n"), None);
+        let text = "chordite_wal_used_bytes 100\nchordite_wal_segments 5\n";
+        assert_eq!(
+            ratio(&format!("{text}chordite_wal_live_bytes 30\n")),
+            Some(2.0)
+        );
+        assert_eq!(ratio(text), None);
     }
 
     #[test]

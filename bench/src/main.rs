@@ -58,6 +58,13 @@ enum Command {
         /// Folder of the second
         b: PathBuf,
     },
+    #[command(flatten)]
+    Part(Part),
+}
+
+/// The programs that bench itself starts; a person may as well.
+#[derive(Subcommand)]
+enum Part {
     /// The floor: an echo server on monoio
     Echo {
         /// Port; 0 lets the kernel choose
@@ -152,10 +159,17 @@ fn carry_out(command: Command) -> Result<()> {
             let (a, b) = (ResultFile::read(&a)?, ResultFile::read(&b)?);
             print!("{}", report::comparison(&a, &b));
         }
-        Command::Echo { port } => {
+        Command::Part(part) => play(part)?,
+    }
+    Ok(())
+}
+
+fn play(part: Part) -> Result<()> {
+    match part {
+        Part::Echo { port } => {
             echo::serve((Ipv4Addr::LOCALHOST, port).into()).context("the echo server")?;
         }
-        Command::Disk {
+        Part::Disk {
             folder,
             batch_records,
             record_bytes,
@@ -172,7 +186,7 @@ fn carry_out(command: Command) -> Result<()> {
             let outcome = outcome.context("the disk program")?;
             println!("{}", serde_json::to_string(&outcome)?);
         }
-        Command::MinimalClient {
+        Part::MinimalClient {
             target,
             connections,
             depth,
@@ -188,7 +202,7 @@ fn carry_out(command: Command) -> Result<()> {
             });
             println!("{}", serde_json::to_string(&outcome?)?);
         }
-        Command::Guard {
+        Part::Guard {
             parent,
             core,
             program,

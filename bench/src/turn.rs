@@ -283,8 +283,8 @@ const PUT_HEAD_BYTES: u32 = 80;
 
 /// What the last recovery took, and what it read.
 const RECOVERY_SECONDS_METRIC: &str = "chordite_recovery_seconds";
-const RECOVERY_RECORDS_METRIC: &str = "chordite_recovery_records";
-const RECOVERY_BYTES_METRIC: &str = "chordite_recovery_bytes";
+const RECOVERY_RECORDS_METRIC: &str = "chordite_recovery_records_total";
+const RECOVERY_BYTES_METRIC: &str = "chordite_recovery_read_bytes_total";
 
 /// The node's account of what its store takes, in bytes.
 const ACCOUNTED_METRIC: &str = "chordite_store_used_bytes";
