@@ -9,6 +9,7 @@ mod config_errors;
 mod crash_images;
 mod failing_disk;
 mod full_disk;
+mod fuzz_corpus;
 mod io_driver;
 mod kill_rounds;
 mod links_attack;

@@ -143,7 +143,7 @@ impl Shard {
             Journal::Memory => Phase::Memory,
             Journal::Recovering(reading) => Phase::Recovering(reading.recovery.report()),
             Journal::Open(log) => match &self.recovered {
-                Some(report) if !log.is_settled() => Phase::Recovering(report),
+                Some(report) if !self.is_serving() => Phase::Recovering(report),
                 _ => Phase::Open(log.report()),
             },
             Journal::Failed(error) => Phase::Failed(error),
@@ -169,13 +169,14 @@ impl Shard {
         self.dropped.pop_front()
     }
 
-    /// Whether requests are served: there is no log, or it is open and what was read of it would
-    /// survive a power cut.
+    /// Whether requests are served: there is no log, or it is open. What was read of it may come
+    /// from the system's cache, with the disk to follow: where answers promise durability, nothing
+    /// is served before the disk has it.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         match &self.journal {
             Journal::Memory => true,
-            Journal::Open(log) => log.is_settled(),
+            Journal::Open(log) => !self.is_durable || log.is_settled(),
             Journal::Recovering(_) | Journal::Failed(_) => false,
         }
     }
@@ -311,9 +312,8 @@ impl Shard {
             });
             self.dropped.push_back(dropped);
         }
-        if let Some(AppendError::Poisoned { reason }) = log.refusal().filter(|_| !log.is_settled())
-        {
-            self.journal = Journal::Failed(RecoveryError::Unsettled { reason });
+        if let Some(error) = log.unsettled().filter(|_| self.is_durable) {
+            self.journal = Journal::Failed(error);
         }
     }
 
