@@ -5,7 +5,7 @@ use proto::codec;
 use proto::key::Key;
 use proto::message::{FailureCode, Get, Message, Put, RequestId, Role};
 
-use super::core::{LocalRead, Taker};
+use super::core::{Core, LocalRead, Taker};
 use super::output::Output;
 use super::request::{ClientAnswer, ClientRequest, Ticket};
 use super::testnet::{TestNet, name};
@@ -242,7 +242,7 @@ fn a_log_that_is_closed_comes_to_rest() {
         .map(|i| net.begin((0, 0), &put(key(i), b"value")))
         .collect();
     for core in 0..2 {
-        net.on((0, core), |core, now| core.close_log(now));
+        net.on((0, core), Core::close_log);
     }
     net.run(10);
     assert!(begun.into_iter().all(|it| net.answer(it).is_some()));

@@ -311,7 +311,12 @@ fn a_restart_brings_everything_back_but_what_has_expired() {
         "the expired take no memory"
     );
     let report = rig.shard.recovered().expect("it was read");
-    assert!(report.records >= 300 && report.bytes_read > 0, "{report:?}");
+    assert!(report.bytes_read > 0, "{report:?}");
+    // Compaction may have left out some of those that do not count any more.
+    assert!(
+        (want.len() as u64..=343).contains(&report.records),
+        "{report:?}"
+    );
 }
 
 #[test]
