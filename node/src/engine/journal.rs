@@ -398,8 +398,11 @@ fn told(error: &PutError, memory_max: u64) -> String {
 /// What a store may take while the log is read: the same records lie otherwise in memory when they
 /// come in another order, and a node that was full must start again.
 fn recovery_bytes_max(memory_max: u64) -> u64 {
-    memory_max.saturating_add(memory_max / 16 + (1 << 20))
+    memory_max.saturating_add(memory_max / 16 + RECOVERY_BYTES_MORE)
 }
+
+/// Bytes that a small store may take more: a few pages.
+const RECOVERY_BYTES_MORE: u64 = 256 * 1024;
 
 /// What a record takes in a log above its key and value, half the padding included.
 const RECORD_BYTES_ABOVE_PAYLOAD: u64 = (PUT_HEAD_BYTES - KEY_BYTES + ALIGN_BYTES / 2) as u64;
