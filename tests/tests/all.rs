@@ -21,3 +21,4 @@ mod ring_partition;
 mod source;
 mod targets;
 mod tidy;
+mod wal_tools;
