@@ -141,12 +141,12 @@ fn number(object: &Value, name: &str) -> u64 {
 /// Version and expiry of every key, by its hexadecimal digits: the newest.
 fn records(plan: &Plan) -> BTreeMap<String, (String, u64)> {
     let object = json(&wal(&["inspect", "--records", "--json"], plan), 0);
-    let mut records = BTreeMap::new();
+    let mut records: BTreeMap<String, (String, u64)> = BTreeMap::new();
     let puts = list(&object, "records").iter();
     for record in puts.filter(|record| record["kind"] == "put") {
         let text = |name: &str| record[name].as_str().expect("a text").to_owned();
         let (version, expiry_ms) = (text("version"), number(record, "expiry_ms"));
-        let newest = records.entry(text("key")).or_insert_with(Default::default);
+        let newest = records.entry(text("key")).or_default();
         if version > newest.0 {
             *newest = (version, expiry_ms);
         }
@@ -496,6 +496,33 @@ fn wal_reshard_killed_at_any_moment_loses_nothing() {
     assert!(cut_short >= 3, "{cut_short} rounds were cut short");
     let node = start(&plan);
     assert_eq!(missing(&mut node.client(), 0..4_000), Vec::<usize>::new());
+    stop(node);
+}
+
+#[test]
+fn wal_reshard_without_room_leaves_all_as_it_was() {
+    let plan = plan("full", 1);
+    let node = start(&plan);
+    fill(&node, 0..200);
+    stop(node);
+    // New segments would be longer than any file may be.
+    let mut plan = with_shards(plan, 3);
+    plan.settings
+        .retain(|line| !line.starts_with("segment_bytes"));
+    fs::write(plan.ini_path(), plan.ini()).expect("the work folder is writable");
+    let (chordite, ini) = (binaries::chordite(), plan.ini_path());
+    let (chordite, ini) = (chordite.display().to_string(), ini.display().to_string());
+    let args = ["--fsize=1000000", &chordite, "serve", "-c", &ini];
+    let refused = Process::finish(Path::new("prlimit"), &args, secs(30));
+    expect(&refused, 6, &["re-sharding", "the disk is full"]);
+    let left = names(&data(&plan));
+    let generations: Vec<_> = left
+        .iter()
+        .filter(|name| name.starts_with("wal-"))
+        .collect();
+    assert_eq!(generations, ["wal-0"], "the room is given back");
+    let node = start(&plan);
+    assert_eq!(missing(&mut node.client(), 0..200), Vec::<usize>::new());
     stop(node);
 }
 
