@@ -10,15 +10,22 @@
 
 pub mod binaries;
 pub mod certs;
+pub mod chance;
 pub mod circle;
 pub mod deadline;
 pub mod dht;
 pub mod dice;
+pub mod durable;
+pub mod fuse;
 pub mod http;
+pub mod journal;
 pub mod log_oracle;
 pub mod log_script;
+pub mod mounts;
 pub mod namespace;
 pub mod native;
+pub mod pass_through;
+pub mod payload;
 pub mod permit;
 pub mod ports;
 pub mod process;
@@ -29,3 +36,4 @@ pub mod sim_disk;
 pub mod sim_shard;
 pub mod usage;
 pub mod workdir;
+pub mod writer;
