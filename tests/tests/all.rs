@@ -27,3 +27,4 @@ mod ring_partition;
 mod source;
 mod targets;
 mod tidy;
+mod wal_tools;
