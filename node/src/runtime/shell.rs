@@ -138,29 +138,13 @@ impl Shell {
 
     /// Carries out what the core has decided so far, without waiting for the end of the turn.
     pub(crate) fn settle(self: &Rc<Self>) {
-        self.carry_out_all(Core::poll_decided);
-    }
-
-    fn carry_out_all(self: &Rc<Self>, poll: fn(&mut Core) -> Option<Output>) {
-        loop {
-            let output = poll(&mut self.core.borrow_mut());
-            match output {
-                Some(output) => self.carry_out(output),
-                None => break,
-            }
-        }
+        self.carry_out_all(Core::poll_output);
     }
 
     /// Carries out what the core has decided so far in the middle of a turn: what the turn has
     /// written stays together, to become one batch of the log.
     pub(crate) fn settle_decided(self: &Rc<Self>) {
-        loop {
-            let output = self.core.borrow_mut().poll_decided();
-            match output {
-                Some(output) => self.carry_out(output),
-                None => break,
-            }
-        }
+        self.carry_out_all(Core::poll_decided);
     }
 
     /// Ends turns until the worker ends.
@@ -274,10 +258,10 @@ impl Shell {
     }
 
     fn end_turn(self: &Rc<Self>) {
-        self.carry_out_all(Core::poll_output);
+        self.settle();
         for name in self.links.take_unreachable() {
             self.input(|core, now| core.handle_unreachable(&name, now));
-            self.carry_out_all(Core::poll_output);
+            self.settle();
         }
         self.mail.flush();
         self.set_alarm();
@@ -288,6 +272,16 @@ impl Shell {
         self.turns.set(self.turns.get() + 1);
         self.busy.notify();
         self.turned.notify();
+    }
+
+    fn carry_out_all(self: &Rc<Self>, poll: fn(&mut Core) -> Option<Output>) {
+        loop {
+            let output = poll(&mut self.core.borrow_mut());
+            match output {
+                Some(output) => self.carry_out(output),
+                None => break,
+            }
+        }
     }
 
     /// One arm for each effect.
