@@ -36,6 +36,7 @@ mod operators;
 mod prepare;
 mod readiness;
 mod receive_buffer;
+mod reshard;
 mod rise;
 mod send_queue;
 mod shell;

@@ -2,6 +2,7 @@
 //! terminal, `/readyz`, a signal that wants the work to end. Whoever is told may refuse; the work
 //! then ends on the spot, and what lies on the disk is what a crash at that moment leaves.
 
+use std::fmt;
 use std::io;
 
 use super::RewriteError;
@@ -61,6 +62,28 @@ impl Phase {
     }
 }
 
+/// In words, without a rate: that is for who knows the time.
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.phase.word();
+        match self.phase {
+            Phase::Reading | Phase::Checking => {
+                // First blocks are read twice; they are not among the total.
+                let (read, total) = (self.bytes_read.min(self.bytes_total), self.bytes_total);
+                let percent = read.saturating_mul(100).checked_div(total).unwrap_or(100);
+                let (read, total) = (read / MEGABYTE, total / MEGABYTE);
+                write!(f, "{word}, {percent} %, {read} of {total} MB, ")?;
+                write!(f, "{} records", self.records_read)
+            }
+            Phase::Writing => {
+                let (written, total) = (self.records_written, self.records_total);
+                write!(f, "{word}, {written} of {total} records")
+            }
+            Phase::Switching => f.write_str(word),
+        }
+    }
+}
+
 impl<'a> Watch<'a> {
     /// Tells `tell`; an error of it ends the work.
     pub fn new(tell: &'a mut dyn FnMut(&Progress) -> io::Result<()>) -> Self {
@@ -108,5 +131,33 @@ impl<'a> Watch<'a> {
     pub(crate) fn step(&mut self) -> Result<(), RewriteError> {
         self.progress.operations += 1;
         (self.tell)(&self.progress).map_err(RewriteError::Stopped)
+    }
+}
+
+const MEGABYTE: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_in_words() {
+        let reading = Progress {
+            bytes_read: 30_000_000,
+            bytes_total: 120_000_000,
+            records_read: 7,
+            ..Progress::default()
+        };
+        assert_eq!(
+            reading.to_string(),
+            "reading, 25 %, 30 of 120 MB, 7 records"
+        );
+        let writing = Progress {
+            phase: Phase::Writing,
+            records_written: 5,
+            records_total: 9,
+            ..Progress::default()
+        };
+        assert_eq!(writing.to_string(), "writing, 5 of 9 records");
     }
 }

@@ -351,7 +351,7 @@ pub(crate) fn resident_bytes() -> u64 {
 }
 
 /// Time since 1970.
-fn wall_clock() -> Duration {
+pub(super) fn wall_clock() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

@@ -20,6 +20,7 @@ use super::worker::ShardError;
 use crate::config::Config;
 use crate::engine::wal::recovery::RecoveryError;
 use crate::exit::Exit;
+use crate::rewrite::RewriteError;
 use crate::trust::{self, TrustError};
 
 /// A node that may start.
@@ -67,6 +68,16 @@ pub enum ServeError {
         shard: u8,
         /// Why.
         error: RecoveryError,
+    },
+    /// The log cannot be given another number of shards.
+    #[error("{at}: data_dir = {}: re-sharding: {error}", path.display())]
+    Reshard {
+        /// File and line of the setting, a variable or a flag.
+        at: String,
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: RewriteError,
     },
     /// The records of a shard do not fit into its memory.
     #[error("{at}: memory_max = {bytes}: shard {shard}: {error}")]
@@ -130,6 +141,7 @@ impl ServeError {
         match self {
             Self::Trust(_) => Exit::Certificates,
             Self::DataDir { error, .. } => error.exit(),
+            Self::Reshard { error, .. } => error.exit(),
             Self::Log { error, .. } => match error {
                 RecoveryError::Foreign { .. } => Exit::Data,
                 RecoveryError::Damaged(_)
@@ -149,6 +161,19 @@ impl ServeError {
             path: config.data_dir.clone().unwrap_or_default(),
             error,
         }
+    }
+
+    /// The data folder of a node configured by `config` cannot be given as many shards.
+    pub(super) fn reshard(config: &Config, error: RewriteError) -> Self {
+        let RewriteError::Recovery { shard, error } = error else {
+            return Self::Reshard {
+                at: config.place_of("data_dir").to_owned(),
+                path: config.data_dir.clone().unwrap_or_default(),
+                error,
+            };
+        };
+        let shard = u8::try_from(shard).unwrap_or(u8::MAX);
+        Self::shard(config, shard, ShardError::Log(error))
     }
 
     /// A shard of a node configured by `config` cannot be used.

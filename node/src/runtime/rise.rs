@@ -13,6 +13,7 @@ use super::control::{Call, CoreReport};
 use super::data_folder::DataFolder;
 use super::node::{Node, Phase};
 use super::prepare::{ServeError, bind_failed};
+use super::reshard;
 use super::worker::{Go, Recovered};
 use crate::engine::wal::recovery::RecoveryReport;
 
@@ -31,6 +32,9 @@ impl Rise {
     pub(crate) async fn run(&mut self, node: &Node) -> Result<(), ServeError> {
         if self.data.is_none() {
             tracing::warn!("data_dir is blank: no record survives the end of this process");
+        }
+        if let Some(data) = self.data.take() {
+            self.data = Some(reshard::fit(node, data).await?);
         }
         let since = Instant::now();
         node.set_phase(Phase::Recovering(since));
@@ -166,10 +170,10 @@ fn mb_per_s(bytes: u64, elapsed: Duration) -> u64 {
 }
 
 /// Time between two lines about the progress, and before the first.
-const TELL_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the service manager waits for the next word.
-const TIMEOUT_EXTENSION_US: u32 = 10_000_000;
+pub(super) const TIMEOUT_EXTENSION_US: u32 = 10_000_000;
 
 #[cfg(test)]
 mod tests {
