@@ -7,6 +7,7 @@ mod api_time;
 mod command_line;
 mod config_errors;
 mod crash_images;
+mod data_folder;
 mod io_driver;
 mod links_attack;
 mod links_between;
