@@ -7,6 +7,7 @@ mod api_time;
 mod command_line;
 mod config_errors;
 mod crash_images;
+mod data_folder;
 mod failing_disk;
 mod full_disk;
 mod fuzz_corpus;
