@@ -23,6 +23,7 @@ mod shell;
 mod status;
 mod table;
 mod utc;
+mod wal;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,8 @@ enum Command {
     Status(status::Status),
     Ring(ring::Ring),
     Lookup(lookup::Lookup),
+    #[command(subcommand)]
+    Wal(wal::Wal),
     Doctor(doctor::Doctor),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -79,6 +82,7 @@ impl Command {
             Self::Status(status) => status.run(),
             Self::Ring(ring) => ring.run(),
             Self::Lookup(lookup) => lookup.run(),
+            Self::Wal(wal) => wal.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),

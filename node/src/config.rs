@@ -25,6 +25,7 @@ use crate::engine::wal::settings::SyncPolicy;
 
 pub use error::ConfigError;
 pub use layers::{ENVIRONMENT_PREFIX, Flag};
+pub(crate) use value::show_sync;
 pub use value::{IoDriver, LogFormat, LogLevel, parse_duration};
 
 /// All settings of a node; [`keys::KEYS`] documents each with its unit, default and range.
@@ -415,7 +416,7 @@ mod tests {
         ),
         (
             "wal_space_percent = 100",
-            "wal_space_percent = 100: too small; allowed: a whole number from 125 to 1000",
+            "wal_space_percent = 100: too small; allowed: a whole number from 150 to 1000",
         ),
         (
             "io_driver = iouring",

@@ -11,6 +11,8 @@ mod gateway;
 mod inbound;
 mod index;
 pub mod journal;
+#[cfg(test)]
+mod journal_tests;
 pub mod mail;
 pub mod operation;
 mod outbox;

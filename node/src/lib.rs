@@ -5,5 +5,6 @@ pub mod ca;
 pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod rewrite;
 pub mod runtime;
 pub mod trust;

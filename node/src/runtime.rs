@@ -3,8 +3,9 @@
 //! they want done.
 //!
 //! Start: everything is checked and bound first (`prepare`), then the workers start, then the admin
-//! server on the calling thread. Stop: what clients have asked is answered, the ring is left, links
-//! and tasks end, and only then do the runtimes go.
+//! server on the calling thread; the cores read their logs, and when all have, the sockets open and
+//! the ring is joined (`rise`). Stop: what clients have asked is answered, the ring is left, the logs
+//! are written out, links and tasks end, and only then do the runtimes go.
 
 mod admin;
 mod api;
@@ -29,10 +30,14 @@ pub mod mailbox;
 pub mod manifest;
 mod metrics;
 mod node;
+mod node_status;
 mod notify;
 mod operators;
 mod prepare;
+mod readiness;
 mod receive_buffer;
+mod reshard;
+mod rise;
 mod send_queue;
 mod shell;
 mod slots;
@@ -53,8 +58,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let _log = logging::init(&config)?;
     // Standard error gets the error from whoever called; a log file would miss it.
     let has_log_file = config.log_file.is_some();
-    let result =
-        prepare::prepare(&config).and_then(|prepared| stop::run_until_stopped(config, prepared));
+    let result = stop::run_until_stopped(config);
     if let (Err(error), true) = (&result, has_log_file) {
         tracing::error!("{error}");
     }

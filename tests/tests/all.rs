@@ -6,6 +6,7 @@ mod api_rows;
 mod api_time;
 mod command_line;
 mod config_errors;
+mod crash_images;
 mod failing_disk;
 mod full_disk;
 mod io_driver;

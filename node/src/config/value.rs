@@ -149,6 +149,15 @@ pub(super) fn parse_sync(text: &str) -> Result<SyncPolicy, &'static str> {
     Ok(SyncPolicy::Interval(Duration::from_millis(ms)))
 }
 
+/// The text that [`parse_sync`] reads back.
+pub(crate) fn show_sync(policy: SyncPolicy) -> String {
+    match policy {
+        SyncPolicy::Always => "always".into(),
+        SyncPolicy::Interval(interval) => format!("interval({})", interval.as_millis()),
+        SyncPolicy::Never => "never".into(),
+    }
+}
+
 /// What [`parse_sync`] reads.
 pub(super) fn sync_allowed() -> String {
     let (min, max) = (SYNC_INTERVAL_MS_MIN, SYNC_INTERVAL_MS_MAX);
@@ -257,6 +266,7 @@ mod tests {
         ] {
             let interval = SyncPolicy::Interval(Duration::from_millis(ms));
             assert_eq!(parse_sync(text), Ok(interval));
+            assert_eq!(parse_sync(&show_sync(interval)), Ok(interval));
         }
         for text in [
             "interval()",

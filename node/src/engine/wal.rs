@@ -16,6 +16,8 @@ mod flight;
 pub mod header;
 pub mod log;
 mod maker;
+#[cfg(test)]
+pub(crate) mod memory_disk;
 pub mod names;
 pub mod reader;
 pub mod recovery;

@@ -16,12 +16,12 @@ use proto::message::{Failed, FailureCode, LookupAnswer, LookupMode};
 use proto::peer::Peer;
 use serde::{Deserialize, Serialize};
 
-use super::control::{Call, CoreReport};
+use super::control::Call;
 use super::metrics;
-use super::node::{NoAnswer, Node, resident_bytes};
-use crate::engine::request::{
-    AdminAnswer, AdminRequest, ClientAnswer, MemberName, RingMember, RingStatus,
-};
+use super::node::{NoAnswer, Node};
+use super::node_status::NodeStatus;
+use super::readiness;
+use crate::engine::request::{AdminAnswer, AdminRequest, ClientAnswer, MemberName, RingMember};
 
 /// Serves until the task is dropped.
 pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener) {
@@ -55,7 +55,11 @@ impl IntoResponse for Refusal {
 
 impl From<NoAnswer> for Refusal {
     fn from(error: NoAnswer) -> Self {
-        Self(StatusCode::GATEWAY_TIMEOUT, error.to_string())
+        let status = match error {
+            NoAnswer::Late => StatusCode::GATEWAY_TIMEOUT,
+            NoAnswer::Preparing(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
     }
 }
 
@@ -89,21 +93,15 @@ async fn readyz(
     query: Result<Query<ReadyQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(query) = query.map_err(bad_query)?;
-    let reports = node.reports().await;
-    let is_member = matches!(&reports, Ok(reports) if reports.iter().all(|core| core.is_member));
-    let checks = [
-        ("cores answer", reports.is_ok()),
-        ("member of the ring", is_member),
-        ("not stopping", !node.is_stopping()),
-    ];
-    let is_ready = checks.iter().all(|(_, is_ok)| *is_ok);
+    let checks = readiness::checks(&node).await;
+    let is_ready = checks.iter().all(|(is_ok, _)| *is_ok);
     let status = if is_ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     let mut text = String::new();
-    for (what, is_ok) in checks {
+    for (is_ok, what) in checks {
         if query.verbose.is_some() || !is_ok {
             text.push_str(&format!("[{}] {what}\n", if is_ok { '+' } else { '-' }));
         }
@@ -112,85 +110,15 @@ async fn readyz(
     Ok((status, text).into_response())
 }
 
-/// What `/status` answers.
-#[derive(Serialize)]
-struct NodeStatus {
-    version: &'static str,
-    name: String,
-    ring: String,
-    successors: u8,
-    replication: u8,
-    virtual_nodes_max: u16,
-    value_max: u32,
-    api_address: String,
-    p2p_address: String,
-    admin_address: String,
-    cores: u8,
-    io_driver: &'static str,
-    io_driver_reason: String,
-    uptime_s: u64,
-    is_ready: bool,
-    memory: MemoryStatus,
-    records: u64,
-    clients: usize,
-    links_accepted: usize,
-    links_dialled: usize,
-    #[serde(flatten)]
-    status: RingStatus,
-}
-
-#[derive(Serialize)]
-struct MemoryStatus {
-    resident_bytes: u64,
-    store_bytes: u64,
-    payload_bytes: u64,
-    overhead_bytes: u64,
-    store_bytes_max: u64,
-}
-
 async fn status(State(node): State<Arc<Node>>) -> Result<Response, Refusal> {
     let answer = node
         .ask(0, |reply| Call::Admin(AdminRequest::Status, reply))
         .await?;
     let AdminAnswer::Status(ring) = answer else {
-        return Err(NoAnswer.into());
+        return Err(NoAnswer::Late.into());
     };
     let reports = node.reports().await?;
-    Ok(json(&node_status(&node, *ring, &reports)))
-}
-
-fn node_status(node: &Node, status: RingStatus, reports: &[CoreReport]) -> NodeStatus {
-    let config = &node.config;
-    let sum = |field: fn(&CoreReport) -> u64| reports.iter().map(field).sum();
-    NodeStatus {
-        version: env!("CARGO_PKG_VERSION"),
-        name: config.advertise.to_string(),
-        ring: config.ring.clone(),
-        successors: config.successors,
-        replication: config.replication,
-        virtual_nodes_max: config.virtual_nodes_max,
-        value_max: config.value_max,
-        api_address: config.api_address.to_string(),
-        p2p_address: config.p2p_address.to_string(),
-        admin_address: config.admin_address.to_string(),
-        cores: config.shards,
-        io_driver: node.choice.driver.name(),
-        io_driver_reason: node.choice.reason.clone(),
-        uptime_s: node.start.elapsed().as_secs(),
-        is_ready: !node.is_stopping() && reports.iter().all(|core| core.is_member),
-        memory: MemoryStatus {
-            resident_bytes: resident_bytes(),
-            store_bytes: sum(|core| core.memory.bytes_used),
-            payload_bytes: sum(|core| core.memory.payload_bytes),
-            overhead_bytes: sum(|core| core.memory.overhead_bytes),
-            store_bytes_max: sum(|core| core.memory.memory_max),
-        },
-        records: sum(|core| core.memory.records),
-        clients: reports.iter().map(|core| core.api_open).sum(),
-        links_accepted: reports.iter().map(|core| core.links_open.0).sum(),
-        links_dialled: reports.iter().map(|core| core.links_open.1).sum(),
-        status,
-    }
+    Ok(json(&NodeStatus::of(&node, *ring, &reports)))
 }
 
 async fn ring(State(node): State<Arc<Node>>) -> Result<Response, Refusal> {
@@ -199,7 +127,7 @@ async fn ring(State(node): State<Arc<Node>>) -> Result<Response, Refusal> {
         .await?;
     match answer {
         AdminAnswer::Ring(members) => Ok(json::<Vec<RingMember>>(&members)),
-        AdminAnswer::Status(_) | AdminAnswer::Left => Err(NoAnswer.into()),
+        AdminAnswer::Status(_) | AdminAnswer::Left => Err(NoAnswer::Late.into()),
     }
 }
 
@@ -241,7 +169,7 @@ async fn lookup(
         ClientAnswer::Owner(answer) => Ok(json(&lookup_report(&key, &target, mode, &answer))),
         ClientAnswer::Failed(failed) => Err(failed.into()),
         ClientAnswer::Stored(_) | ClientAnswer::Value { .. } | ClientAnswer::Absent(_) => {
-            Err(NoAnswer.into())
+            Err(NoAnswer::Late.into())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the admin thread asks of the cores, and how a core answers: the only way between the two.
 //! Calls travel over a bounded channel for each core; answers over one made for the call.
 
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,9 +15,14 @@ use super::links::LinkCounts;
 use super::notify::race;
 use super::operators::Waiting;
 use super::shell::Shell;
+use super::worker::Doors;
+use crate::engine::core::Core;
 use crate::engine::counters::Counters;
+use crate::engine::journal::Phase;
 use crate::engine::request::{AdminAnswer, AdminRequest, ClientAnswer, ClientRequest};
 use crate::engine::shard::{ShardCounters, ShardMemory};
+use crate::engine::wal::log::LogReport;
+use crate::engine::wal::recovery::RecoveryReport;
 
 /// One call to one core.
 #[derive(Debug)]
@@ -27,8 +33,12 @@ pub(crate) enum Call {
     Lookup(Id, LookupMode, oneshot::Sender<ClientAnswer>),
     /// What the core has counted and holds.
     Report(oneshot::Sender<CoreReport>),
+    /// Listen, and start or join the ring. The error names the setting whose address it is.
+    Open(oneshot::Sender<Result<(), (&'static str, io::Error)>>),
     /// Take no more requests of clients and finish what is in flight.
     Drain(Drain, oneshot::Sender<()>),
+    /// Write everything that the log holds, and answer when it is on the disk.
+    CloseLog(oneshot::Sender<()>),
     /// End all links and all tasks.
     Finish,
 }
@@ -53,6 +63,10 @@ pub(crate) struct CoreReport {
     pub(crate) shard: ShardCounters,
     /// The shard's memory.
     pub(crate) memory: ShardMemory,
+    /// How its log does, when it has one.
+    pub(crate) log: Option<LogReport>,
+    /// How far the recovery of the log is, or was at its end.
+    pub(crate) recovery: RecoveryReport,
     /// Requests under way.
     pub(crate) operations: usize,
     /// Other members in the routing view; only core 0 says it, which made the view.
@@ -91,17 +105,26 @@ pub(crate) struct LinkReport {
 
 impl CoreReport {
     fn of(shell: &Shell) -> Self {
-        shell.look(|core| Self {
-            is_member: core.is_member(),
-            counters: *core.counters(),
-            shard: *core.shard().counters(),
-            memory: core.shard().memory(),
-            operations: core.operations_len(),
-            members_known: core.members_known(),
-            api_open: shell.api.open(),
-            api: ApiReport::of(&shell.api.counts),
-            links_open: shell.links.open(),
-            links: LinkReport::of(&shell.links.counts),
+        shell.look(|core| {
+            let (log, recovery) = match core.shard().phase() {
+                Phase::Open(log) => (Some(log), core.shard().recovered()),
+                Phase::Recovering(recovery) => (None, Some(recovery)),
+                Phase::Memory | Phase::Failed(_) => (None, None),
+            };
+            Self {
+                is_member: core.is_member(),
+                counters: *core.counters(),
+                shard: *core.shard().counters(),
+                memory: core.shard().memory(),
+                log,
+                recovery: recovery.cloned().unwrap_or_default(),
+                operations: core.operations_len(),
+                members_known: core.members_known(),
+                api_open: shell.api.open(),
+                api: ApiReport::of(&shell.api.counts),
+                links_open: shell.links.open(),
+                links: LinkReport::of(&shell.links.counts),
+            }
         })
     }
 }
@@ -133,7 +156,8 @@ impl LinkReport {
 }
 
 /// Answers calls until the worker is to finish, or nobody is left to call.
-pub(crate) async fn serve(shell: &Rc<Shell>, calls: flume::Receiver<Call>) {
+pub(crate) async fn serve(shell: &Rc<Shell>, calls: flume::Receiver<Call>, doors: Doors) {
+    let mut doors = Some(doors);
     while let Ok(call) = calls.recv_async().await {
         match call {
             Call::Admin(request, reply) => {
@@ -147,6 +171,17 @@ pub(crate) async fn serve(shell: &Rc<Shell>, calls: flume::Receiver<Call>) {
             }
             Call::Report(reply) => {
                 let _ = reply.send(CoreReport::of(shell));
+            }
+            Call::Open(reply) => {
+                let opened = doors.take().map_or(Ok(()), |doors| doors.open(shell));
+                if opened.is_ok() {
+                    shell.input(Core::start);
+                }
+                let _ = reply.send(opened);
+            }
+            Call::CloseLog(reply) => {
+                shell.input(Core::close_log);
+                shell.spawn(rest(Rc::clone(shell), reply));
             }
             Call::Drain(what, reply) => {
                 shell.api.closing.open();
@@ -175,6 +210,14 @@ async fn drain(shell: Rc<Shell>, what: Drain, reply: oneshot::Sender<()>) {
             break;
         }
         time::sleep(DRAIN_PAUSE).await;
+    }
+    let _ = reply.send(());
+}
+
+/// Waits until the log is at rest.
+async fn rest(shell: Rc<Shell>, reply: oneshot::Sender<()>) {
+    while !shell.look(Core::is_log_at_rest) && !reply.is_closed() {
+        let _ = race(shell.disk_moved.notified(), time::sleep(DRAIN_PAUSE)).await;
     }
     let _ = reply.send(());
 }

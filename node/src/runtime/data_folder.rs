@@ -10,9 +10,11 @@ use thiserror::Error;
 
 use super::disk_folder::{Listing, sync_folder};
 use super::manifest::{
-    Manifest, ManifestError, generation_path, generations, private_file, shard_path,
+    FILE, Manifest, ManifestError, generation_path, generations, private_file, shard_path,
 };
+use crate::config::Config;
 use crate::exit::Exit;
+use crate::rewrite::generation::put_away;
 
 /// A data folder in use.
 #[derive(Debug)]
@@ -32,6 +34,18 @@ pub struct Owner {
     pub ring: String,
     /// How many shards it is to have.
     pub shards: u8,
+}
+
+impl Owner {
+    /// A node configured by `config`.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            node: config.advertise.to_string(),
+            ring: config.ring.clone(),
+            shards: config.shards,
+        }
+    }
 }
 
 /// Why a folder is not used.
@@ -116,6 +130,26 @@ impl DataFolder {
         Ok(folder)
     }
 
+    /// Takes the folder at `path` as it is, for a tool: nothing is made, checked or removed but the
+    /// lock. Without an owner, whoever's it is.
+    pub fn take(path: &Path, owner: Option<&Owner>) -> Result<Self, DataFolderError> {
+        let read = || -> Result<Manifest, DataFolderError> {
+            let manifest = match owner {
+                Some(owner) => read_manifest(path, owner)?,
+                None => Manifest::read(path)?,
+            };
+            let missing = || failed(format!("read {FILE}"))(io::ErrorKind::NotFound.into());
+            manifest.ok_or_else(missing)
+        };
+        // Read before the lock is made, too: no lock is left in a folder that is none of ours.
+        read()?;
+        Ok(Self {
+            _lock: lock(path)?,
+            path: path.to_path_buf(),
+            manifest: read()?,
+        })
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -150,10 +184,8 @@ impl DataFolder {
             .into_iter()
             .filter(|number| *number != self.manifest.generation);
         for number in others {
-            let path = generation_path(&self.path, number);
-            tracing::info!(path = %path.display(), "removing a generation that is not in use");
-            let what = format!("remove {}", path.display());
-            fs::remove_dir_all(&path).map_err(failed(what))?;
+            let what = format!("put away {}", generation_path(&self.path, number).display());
+            put_away(&self.path, number).map_err(failed(what))?;
         }
         Ok(())
     }

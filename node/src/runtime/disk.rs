@@ -6,7 +6,7 @@
 //! the answer. No job needs another one's effect while both are under way, so it does not matter
 //! who carries out which.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -30,6 +30,7 @@ pub(crate) struct Disk {
     open: RefCell<Vec<(FileName, Rc<RingFile>)>>,
     /// Jobs under way.
     pub(crate) jobs: Tasks,
+    is_closed: Cell<bool>,
 }
 
 /// A job that the caller has to run on its ring.
@@ -78,12 +79,16 @@ impl Disk {
             reports,
             open: RefCell::default(),
             jobs: Tasks::default(),
+            is_closed: Cell::default(),
         })
     }
 
     /// Takes a job over; one that is given back is for the ring. Its end is an end of
     /// [`Disk::jobs`], which the caller says.
     pub(crate) fn submit(&self, job: DiskJob) -> Option<RingJob> {
+        if self.is_closed.get() {
+            return None;
+        }
         self.jobs.start();
         self.forget(&job.op);
         match self.on_ring(&job.op) {
@@ -95,6 +100,11 @@ impl Disk {
                 None
             }
         }
+    }
+
+    /// From now on jobs are passed over: the worker ends, and waits for those under way.
+    pub(crate) fn close(&self) {
+        self.is_closed.set(true);
     }
 
     /// The end of a job that the thread has carried out; `None` when there will be none.

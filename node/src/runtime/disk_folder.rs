@@ -121,7 +121,7 @@ impl DiskFolder {
                 file,
                 offset,
                 bytes,
-            } => (self.zero(file, offset, bytes).map(|()| 0), None),
+            } => (self.zero(file, offset, bytes).map(|()| bytes), None),
             DiskOp::Write {
                 file,
                 offset,
@@ -393,23 +393,24 @@ mod tests {
         for access in [Access::Buffered, Access::Durable] {
             let dir = tempfile::tempdir().unwrap();
             let mut folder = DiskFolder::new(dir.path().into(), access);
+            let zeros = ZEROS_BYTES as u64 + 8192;
             let zero = DiskOp::Zero {
                 file: FRESH,
                 offset: 0,
-                bytes: ZEROS_BYTES as u64 + 8192,
+                bytes: zeros,
             };
             let rename = DiskOp::Rename {
                 from: FRESH,
                 to: SEGMENT,
             };
-            for op in [
-                DiskOp::Create { file: FRESH },
-                zero,
-                DiskOp::Sync { file: FRESH },
-                rename,
-                DiskOp::SyncFolder,
+            for (op, bytes) in [
+                (DiskOp::Create { file: FRESH }, 0),
+                (zero, zeros),
+                (DiskOp::Sync { file: FRESH }, 0),
+                (rename, 0),
+                (DiskOp::SyncFolder, 0),
             ] {
-                assert_eq!(run(&mut folder, op).result, Ok(0), "{access:?}");
+                assert_eq!(run(&mut folder, op).result, Ok(bytes), "{access:?}");
             }
             let written = run(&mut folder, write(SEGMENT, 4096, 9));
             assert_eq!(written.result, Ok(8192), "{access:?}");

@@ -1,31 +1,45 @@
 //! Listening sockets: bound before anything starts, one of each kind for every core, shared by
-//! SO_REUSEPORT. Accepting waits for readiness and takes the connections by plain system calls, so
-//! that no accept is ever in the kernel when a worker stops.
+//! SO_REUSEPORT, and open only when the node serves: who comes earlier is refused and need not wait.
+//! Accepting waits for readiness and takes the connections by plain system calls, so that no accept
+//! is ever in the kernel when a worker stops.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN, LISTEN_BACKLOG};
 use super::notify::{First, Gate, race};
 use super::shell::Shell;
 
-/// Binds `count` sockets to one address.
+/// Binds `count` sockets to one address; nobody else gets it, and nobody is listened to yet.
 pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     // SO_REUSEPORT would let two nodes of one user share a port in silence: ask without it first.
-    drop(socket(address, false)?);
+    socket(address, false)?.listen(LISTEN_BACKLOG)?;
     let first = socket(address, true)?;
-    let address = first.local_addr()?;
+    let address = first.local_addr()?.as_socket().unwrap_or(address);
     let mut sockets = vec![first];
     for _ in 1..count {
         sockets.push(socket(address, true)?);
     }
-    Ok(sockets)
+    for socket in &sockets {
+        // Sockets that may be used again and do not listen are in nobody's way: with this, others
+        // cannot listen beside them.
+        socket.set_reuse_address(false)?;
+    }
+    Ok(sockets.into_iter().map(TcpListener::from).collect())
 }
 
-fn socket(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
+/// Begins to listen.
+pub(crate) fn open(socket: &TcpListener) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    // Its connections inherit this, and with it the node can be restarted at once after they close.
+    socket.set_reuse_address(true)?;
+    socket.listen(LISTEN_BACKLOG)
+}
+
+fn socket(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -37,9 +51,8 @@ fn socket(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
         socket.set_only_v6(false)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Accepts connections and gives them to `take` until `stop` opens.
@@ -97,13 +110,46 @@ fn report(shell: &Shell, error: &io::Error) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_port_in_use_is_found_even_when_its_owner_shares_it() {
+    fn bound() -> (Vec<TcpListener>, SocketAddr) {
         let any = "127.0.0.1:0".parse().expect("an address");
-        let first = bind(any, 2).expect("a free port");
-        let address = first[0].local_addr().expect("an address");
-        assert_eq!(first[1].local_addr().expect("an address"), address);
-        let error = bind(address, 2).expect_err("the port is in use");
-        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        let sockets = bind(any, 2).expect("a free port");
+        let address = sockets[0].local_addr().expect("an address");
+        assert_eq!(sockets[1].local_addr().expect("an address"), address);
+        (sockets, address)
+    }
+
+    #[test]
+    fn a_port_in_use_is_found_whether_its_owner_listens_or_not() {
+        let (sockets, address) = bound();
+        for is_open in [false, true] {
+            for socket in sockets.iter().filter(|_| is_open) {
+                open(socket).expect("the port is ours");
+            }
+            let error = bind(address, 2).expect_err("the port is in use");
+            assert_eq!(error.kind(), ErrorKind::AddrInUse, "open: {is_open}");
+            let error = TcpListener::bind(address).expect_err("the port is in use");
+            assert_eq!(error.kind(), ErrorKind::AddrInUse, "open: {is_open}");
+        }
+        drop(sockets);
+        bind(address, 2).expect("the port is free again");
+    }
+
+    #[test]
+    fn clients_are_refused_until_the_port_is_open_and_a_restart_needs_no_wait() {
+        let (sockets, address) = bound();
+        let refused = TcpStream::connect(address).expect_err("nobody listens");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        for socket in &sockets {
+            open(socket).expect("the port is ours");
+        }
+        let client = TcpStream::connect(address).expect("somebody listens");
+        let accepted = sockets.iter().find_map(|socket| {
+            socket.set_nonblocking(true).expect("a socket");
+            socket.accept().ok()
+        });
+        // Who closes first keeps the connection's address for a minute.
+        drop((accepted.expect("one of them has it"), sockets));
+        drop(client);
+        bind(address, 2).expect("the port is free again");
     }
 }

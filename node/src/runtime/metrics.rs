@@ -11,6 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::control::CoreReport;
 use super::node::{Node, resident_bytes};
+use crate::engine::wal::log::{AppendError, LogReport};
 
 /// The content type of the text that `encode` makes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -140,6 +141,12 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> Vec<Figure<f64>> {
             node.start_wall.as_secs_f64(),
         ),
         figure(
+            "recovery",
+            "Time that reading the log took",
+            seconds(),
+            node.phase().recovery().as_secs_f64(),
+        ),
+        figure(
             "memory_resident",
             "Memory of the process",
             bytes,
@@ -157,8 +164,25 @@ fn of_node(node: &Node, reports: &[CoreReport]) -> Vec<Figure<f64>> {
     figures
 }
 
+/// A figure of a core's log, 0 where there is none.
+fn log(core: &CoreReport, field: fn(&LogReport) -> u64) -> u64 {
+    core.log.as_ref().map_or(0, field)
+}
+
+fn is_full(log: &LogReport) -> u64 {
+    u64::from(matches!(log.refusal, Some(AppendError::Full { .. })))
+}
+
+fn has_failed(log: &LogReport) -> u64 {
+    u64::from(matches!(log.refusal, Some(AppendError::Poisoned { .. })))
+}
+
+fn is_damaged(log: &LogReport) -> u64 {
+    u64::from(log.damage.is_some())
+}
+
 #[rustfmt::skip]
-fn counters() -> [Row; 33] {
+fn counters() -> [Row; 42] {
     let bytes = || Some(Unit::Bytes);
     [
         ("api_connections", "DHT API connections accepted", None, |c| c.api.connections),
@@ -194,11 +218,20 @@ fn counters() -> [Row; 33] {
         ("links_broken", "Links that broke after they were up", None, |c| c.links.broken),
         ("links_sent", "Bytes sent on links, sealed", bytes(), |c| c.links.bytes_out),
         ("links_received", "Bytes received on links, sealed", bytes(), |c| c.links.bytes_in),
+        ("wal_batches", "Batches written to the log", None, |c| log(c, |l| l.batches)),
+        ("wal_batch", "Bytes of those batches", bytes(), |c| log(c, |l| l.batch_bytes)),
+        ("wal_records", "Puts and deletes in them", None, |c| log(c, |l| l.records)),
+        ("wal_syncs", "Syncs of the log, but for durable writes", None, |c| log(c, |l| l.syncs)),
+        ("wal_compacted", "Log read to be compacted", bytes(), |c| log(c, |l| l.compacted_bytes)),
+        ("wal_moved", "Live records written again", bytes(), |c| log(c, |l| l.moved_bytes)),
+        ("wal_segments_freed", "Segments given back", None, |c| log(c, |l| l.segments_freed)),
+        ("recovery_records", "Records read at start", None, |c| c.recovery.records),
+        ("recovery_read", "Log read at start", bytes(), |c| c.recovery.bytes_read),
     ]
 }
 
 #[rustfmt::skip]
-fn gauges() -> [Row; 9] {
+fn gauges() -> [Row; 18] {
     let bytes = || Some(Unit::Bytes);
     [
         ("store_records", "Records held", None, |c| c.memory.records),
@@ -210,5 +243,14 @@ fn gauges() -> [Row; 9] {
         ("links_dialled_open", "Dialled links up", None, |c| c.links_open.1 as u64),
         ("operations", "Requests under way", None, |c| c.operations as u64),
         ("members_known", "Other members in the view", None, |c| c.members_known as u64),
+        ("wal_segments", "Segments of the log", None, |c| log(c, |l| l.segments)),
+        ("wal_used", "Bytes of the segments", bytes(), |c| log(c, |l| l.bytes)),
+        ("wal_live", "Bytes of live records in a log", bytes(), |c| log(c, |l| l.live_bytes)),
+        ("wal_appended_lsn", "Last record, summed over shards", None, |c| log(c, |l| l.appended.0)),
+        ("wal_durable_lsn", "Last durable record, summed", None, |c| log(c, |l| l.durable.0)),
+        ("wal_jobs", "Jobs of the disk under way", None, |c| log(c, |l| l.jobs)),
+        ("wal_full", "Shards that refuse writes for want of room", None, |c| log(c, is_full)),
+        ("wal_failed", "Shards whose log has failed", None, |c| log(c, has_failed)),
+        ("wal_damaged", "Shards that cannot be compacted", None, |c| log(c, is_damaged)),
     ]
 }

@@ -4,8 +4,8 @@
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,15 +16,18 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::control::{Call, CoreReport};
+use super::disk_folder::Access;
 use super::driver::{DriverChoice, DriverError};
 use super::limits::{ADMIN_DEADLINE, CONTROL_QUEUE, OPERATIONS_BYTES_MAX};
 use super::mailbox::Mailboxes;
 use super::prepare::{Prepared, ServeError};
-use super::worker::Worker;
+use super::rise::Rise;
+use super::worker::{Doors, Worker};
 use crate::config::Config;
 use crate::engine::core::CoreConfig;
 use crate::engine::operation::OPERATIONS_MAX;
 use crate::engine::shard::{ShardConfig, TtlPolicy};
+use crate::engine::wal::settings::{LogConfig, SyncPolicy};
 
 /// A running node.
 pub(crate) struct Node {
@@ -40,8 +43,35 @@ pub(crate) struct Node {
     pub(crate) certificate_expiry: Option<Duration>,
     /// The way to each worker.
     pub(crate) cores: Vec<flume::Sender<Call>>,
+    /// How far it is on its way up.
+    pub(crate) phase: Mutex<Phase>,
     /// Whether it is on its way down.
     pub(crate) is_stopping: AtomicBool,
+}
+
+/// How far a node is on its way up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Its cores do not answer yet, and why.
+    Preparing(String),
+    /// Its cores read their logs, since this moment.
+    Recovering(Instant),
+    /// It serves.
+    Serving {
+        /// Time its cores took to read their logs.
+        recovery: Duration,
+    },
+}
+
+impl Phase {
+    /// How long its cores have read their logs.
+    pub(crate) fn recovery(&self) -> Duration {
+        match self {
+            Self::Preparing(_) => Duration::ZERO,
+            Self::Recovering(since) => since.elapsed(),
+            Self::Serving { recovery } => *recovery,
+        }
+    }
 }
 
 /// A node with the threads and the listener its owner looks after.
@@ -54,12 +84,20 @@ pub(crate) struct Started {
     pub(crate) lost: flume::Receiver<()>,
     /// The listener of the admin server.
     pub(crate) admin: TcpListener,
+    /// What is left to be done before it serves.
+    pub(crate) rise: Rise,
 }
 
 /// Why a core gave no answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the node gave no answer within {} s", ADMIN_DEADLINE.as_secs())]
-pub(crate) struct NoAnswer;
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// It is stuck, or gone.
+    #[error("the node gave no answer within {} s", ADMIN_DEADLINE.as_secs())]
+    Late,
+    /// It does not run yet.
+    #[error("{0}")]
+    Preparing(String),
+}
 
 impl Node {
     /// Starts the workers. None serves before all of them have what they need.
@@ -71,12 +109,18 @@ impl Node {
             api,
             p2p,
             admin,
+            data,
         } = prepared;
         let (start, start_wall) = (Instant::now(), wall_clock());
         let (ready, readiness) = flume::unbounded();
         let (lost_sender, lost) = flume::bounded::<()>(1);
         let (mut cores, mut workers, mut go) = (Vec::new(), Vec::new(), Vec::new());
         let plans = core_plans(&config)?;
+        let access = match config.fsync {
+            SyncPolicy::Always => Access::Durable,
+            SyncPolicy::Interval(_) | SyncPolicy::Never => Access::Buffered,
+        };
+        let (recovered_sender, recovered) = flume::unbounded();
         let mails = Mailboxes::new(config.shards);
         let sockets = api.into_iter().zip(p2p);
         for ((plan, mail), (api, p2p)) in plans.into_iter().zip(mails).zip(sockets) {
@@ -89,12 +133,13 @@ impl Node {
                 setting: config.io_driver,
                 cpu: plan.cpu,
                 busy_poll: plan.busy_poll,
-                api,
-                p2p,
+                doors: Doors { api, p2p },
                 mail,
                 link: Arc::clone(&link),
                 calls: call_queue,
                 start,
+                access,
+                recovered: recovered_sender.clone(),
             };
             let (ready, lost) = (ready.clone(), lost_sender.clone());
             let run = move || {
@@ -106,11 +151,8 @@ impl Node {
             cores.push(calls);
             go.push(go_sender);
         }
-        drop((ready, lost_sender));
+        drop((ready, lost_sender, recovered_sender));
         let choice = all_ready(&config, &readiness, workers.len())?;
-        for worker in go {
-            let _ = worker.send(());
-        }
         let is_stopping = AtomicBool::new(false);
         let node = Arc::new(Self {
             config,
@@ -119,13 +161,20 @@ impl Node {
             start_wall,
             certificate_expiry,
             cores,
+            phase: Mutex::new(Phase::Preparing("starting".into())),
             is_stopping,
         });
+        let rise = Rise {
+            data,
+            go,
+            recovered,
+        };
         Ok(Started {
             node,
             workers,
             lost,
             admin,
+            rise,
         })
     }
 
@@ -135,15 +184,20 @@ impl Node {
         core: usize,
         call: impl FnOnce(oneshot::Sender<T>) -> Call,
     ) -> Result<T, NoAnswer> {
+        if let Phase::Preparing(why) = self.phase() {
+            return Err(NoAnswer::Preparing(why));
+        }
         let (sender, receiver) = oneshot::channel();
-        let core = self.cores.get(core).ok_or(NoAnswer)?;
+        let core = self.cores.get(core).ok_or(NoAnswer::Late)?;
         let exchange = async {
-            core.send_async(call(sender)).await.map_err(|_| NoAnswer)?;
-            receiver.await.map_err(|_| NoAnswer)
+            core.send_async(call(sender))
+                .await
+                .map_err(|_| NoAnswer::Late)?;
+            receiver.await.map_err(|_| NoAnswer::Late)
         };
         timeout(ADMIN_DEADLINE, exchange)
             .await
-            .unwrap_or(Err(NoAnswer))
+            .unwrap_or(Err(NoAnswer::Late))
     }
 
     /// What every core has counted and holds, in their order.
@@ -153,6 +207,19 @@ impl Node {
             reports.push(self.ask(core, Call::Report).await?);
         }
         Ok(reports)
+    }
+
+    /// How far the node is on its way up.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The node has come further.
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
     /// Whether the node is on its way down.
@@ -217,7 +284,6 @@ fn core_config(config: &Config, core: u8, seed: u64) -> CoreConfig {
             bootstrap: config.bootstrapper.clone(),
         },
         router: RouterConfig::new(params.clone(), config.advertise.clone()),
-        log: None,
         shard: ShardConfig {
             memory_max: config.memory_max / u64::from(config.shards),
             ttl: TtlPolicy {
@@ -232,12 +298,20 @@ fn core_config(config: &Config, core: u8, seed: u64) -> CoreConfig {
         request_deadline: config.request_deadline,
         operations_max: OPERATIONS_MAX,
         operations_bytes_max: OPERATIONS_BYTES_MAX,
+        log: config.data_dir.is_some().then_some(LogConfig {
+            node,
+            shard: u16::from(core),
+            segment_bytes: config.segment_bytes,
+            sync: config.fsync,
+            space_percent: config.wal_space_percent,
+            seed,
+        }),
         seed,
     }
 }
 
 /// A secret of the operating system: lookups, tables and retries of two nodes must differ.
-fn seed() -> Result<u64, ServeError> {
+pub(super) fn seed() -> Result<u64, ServeError> {
     use std::io::Read;
     let mut bytes = [0; 8];
     let source = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
@@ -277,7 +351,7 @@ pub(crate) fn resident_bytes() -> u64 {
 }
 
 /// Time since 1970.
-fn wall_clock() -> Duration {
+pub(super) fn wall_clock() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

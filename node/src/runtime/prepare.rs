@@ -13,10 +13,14 @@ use proto::link::LinkConfig;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 
+use super::data_folder::{DataFolder, DataFolderError, Owner};
 use super::driver::{self, DriverChoice, DriverError};
 use super::listen;
+use super::worker::ShardError;
 use crate::config::Config;
+use crate::engine::wal::recovery::RecoveryError;
 use crate::exit::Exit;
+use crate::rewrite::RewriteError;
 use crate::trust::{self, TrustError};
 
 /// A node that may start.
@@ -33,6 +37,8 @@ pub(crate) struct Prepared {
     pub(crate) p2p: Vec<TcpListener>,
     /// The listener of the admin server.
     pub(crate) admin: TcpListener,
+    /// The data folder; without one everything stays in memory.
+    pub(crate) data: Option<DataFolder>,
 }
 
 /// Why a node does not start, or stopped other than asked to.
@@ -49,7 +55,41 @@ pub enum ServeError {
         /// The folder.
         path: PathBuf,
         /// Why.
-        error: io::Error,
+        error: DataFolderError,
+    },
+    /// The log of a shard cannot be used.
+    #[error("{at}: data_dir = {}: shard {shard}: {error}", path.display())]
+    Log {
+        /// File and line of the setting, a variable or a flag.
+        at: String,
+        /// The folder.
+        path: PathBuf,
+        /// The shard.
+        shard: u8,
+        /// Why.
+        error: RecoveryError,
+    },
+    /// The log cannot be given another number of shards.
+    #[error("{at}: data_dir = {}: re-sharding: {error}", path.display())]
+    Reshard {
+        /// File and line of the setting, a variable or a flag.
+        at: String,
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: RewriteError,
+    },
+    /// The records of a shard do not fit into its memory.
+    #[error("{at}: memory_max = {bytes}: shard {shard}: {error}")]
+    Memory {
+        /// File and line of the setting, a variable or a flag.
+        at: String,
+        /// The setting, in bytes.
+        bytes: u64,
+        /// The shard.
+        shard: u8,
+        /// Why.
+        error: RecoveryError,
     },
     /// The log file cannot be written.
     #[error("{at}: log_file = {}: {error}", path.display())]
@@ -100,10 +140,64 @@ impl ServeError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Trust(_) => Exit::Certificates,
-            Self::DataDir { .. } => Exit::Data,
-            Self::LogFile { .. } | Self::Driver { .. } => Exit::Usage,
+            Self::DataDir { error, .. } => error.exit(),
+            Self::Reshard { error, .. } => error.exit(),
+            Self::Log { error, .. } => match error {
+                RecoveryError::Foreign { .. } => Exit::Data,
+                RecoveryError::Damaged(_)
+                | RecoveryError::Unreadable { .. }
+                | RecoveryError::Memory { .. } => Exit::Storage,
+            },
+            Self::LogFile { .. } | Self::Driver { .. } | Self::Memory { .. } => Exit::Usage,
             Self::Bind { .. } => Exit::Network,
             Self::System { .. } | Self::WorkerLost => Exit::Bug,
+        }
+    }
+
+    /// The data folder of a node configured by `config` cannot be used.
+    pub(crate) fn data(config: &Config, error: DataFolderError) -> Self {
+        Self::DataDir {
+            at: config.place_of("data_dir").to_owned(),
+            path: config.data_dir.clone().unwrap_or_default(),
+            error,
+        }
+    }
+
+    /// The data folder of a node configured by `config` cannot be given as many shards.
+    pub(super) fn reshard(config: &Config, error: RewriteError) -> Self {
+        let RewriteError::Recovery { shard, error } = error else {
+            return Self::Reshard {
+                at: config.place_of("data_dir").to_owned(),
+                path: config.data_dir.clone().unwrap_or_default(),
+                error,
+            };
+        };
+        let shard = u8::try_from(shard).unwrap_or(u8::MAX);
+        Self::shard(config, shard, ShardError::Log(error))
+    }
+
+    /// A shard of a node configured by `config` cannot be used.
+    pub(crate) fn shard(config: &Config, shard: u8, error: ShardError) -> Self {
+        match error {
+            ShardError::Log(error @ RecoveryError::Memory { .. }) => Self::Memory {
+                at: config.place_of("memory_max").to_owned(),
+                bytes: config.memory_max,
+                shard,
+                error,
+            },
+            ShardError::Log(error) => Self::Log {
+                at: config.place_of("data_dir").to_owned(),
+                path: config.data_dir.clone().unwrap_or_default(),
+                shard,
+                error,
+            },
+            ShardError::Io(error) => Self::data(
+                config,
+                DataFolderError::Io {
+                    what: format!("use the log of shard {shard}"),
+                    error,
+                },
+            ),
         }
     }
 
@@ -134,17 +228,10 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
     let p2p = bind(config, "p2p_address", config.p2p_address, shards)?;
     let mut admin = bind(config, "admin_address", config.admin_address, 1)?;
     let admin = admin.pop().ok_or(ServeError::WorkerLost)?;
+    listen::open(&admin).map_err(|error| bind_failed(config, "admin_address", error))?;
     // Last, because it leaves a trace: a node that does not start creates no folder.
-    if let Some(path) = &config.data_dir {
-        data_dir(path).map_err(|error| {
-            let at = config.place_of("data_dir").to_owned();
-            ServeError::DataDir {
-                at,
-                path: path.clone(),
-                error,
-            }
-        })?;
-    }
+    let data = config.data_dir.as_deref().map(|path| data(config, path));
+    let data = data.transpose()?;
     Ok(Prepared {
         link,
         certificate_expiry,
@@ -152,7 +239,12 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, ServeError> {
         api,
         p2p,
         admin,
+        data,
     })
+}
+
+fn data(config: &Config, path: &Path) -> Result<DataFolder, ServeError> {
+    DataFolder::open(path, &Owner::of(config)).map_err(|error| ServeError::data(config, error))
 }
 
 /// The end of the first certificate of the node's own chain, for the metrics. What could be wrong
@@ -173,29 +265,29 @@ fn raise_file_limit() {
     }
 }
 
-/// The folder must be there, or be makeable, and writable: tried with a file.
-fn data_dir(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)?;
-    let probe = path.join(".chordite-probe");
-    fs::write(&probe, b"")?;
-    fs::remove_file(&probe)
-}
-
 fn bind(
     config: &Config,
     key: &'static str,
     address: SocketAddr,
     count: usize,
 ) -> Result<Vec<TcpListener>, ServeError> {
-    listen::bind(address, count).map_err(|error| {
-        let at = config.place_of(key).to_owned();
-        ServeError::Bind {
-            at,
-            key,
-            address,
-            error,
-        }
-    })
+    listen::bind(address, count).map_err(|error| bind_failed(config, key, error))
+}
+
+/// The address of a node configured by `config` that `key` sets cannot be listened on.
+pub(super) fn bind_failed(config: &Config, key: &'static str, error: io::Error) -> ServeError {
+    let address = match key {
+        "api_address" => config.api_address,
+        "p2p_address" => config.p2p_address,
+        _ => config.admin_address,
+    };
+    let at = config.place_of(key).to_owned();
+    ServeError::Bind {
+        at,
+        key,
+        address,
+        error,
+    }
 }
 
 fn bind_reason(error: &io::Error) -> String {

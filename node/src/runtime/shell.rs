@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use proto::time::Now;
 use super::api::ApiConnections;
 use super::clock::Clock;
 use super::deadlines::Deadlines;
+use super::disk::Disk;
 use super::limits::MAILS_PER_TURN;
 use super::links::Links;
 use super::log_gate::LogGate;
@@ -25,12 +27,17 @@ use super::operators::Operators;
 use super::tasks::Tasks;
 use super::ticket::Front;
 use crate::engine::core::Core;
+use crate::engine::journal::Phase;
 use crate::engine::mail::Mail;
 use crate::engine::output::Output;
+use crate::engine::wal::disk::{DiskDone, DiskJob};
+use crate::engine::wal::log::AppendError;
 
 /// One core and everything its tasks share. Nothing of it leaves its thread.
 pub(crate) struct Shell {
     core: RefCell<Core>,
+    /// The core's number.
+    pub(crate) number: u8,
     clock: Clock,
     mail: MailPort,
     turn: Notify,
@@ -51,10 +58,28 @@ pub(crate) struct Shell {
     pub(crate) busy: Notify,
     turned: Notify,
     turns: Cell<u64>,
+    /// The disk of the core's log, when it has one.
+    pub(crate) disk: Option<Disk>,
+    /// Notified when a job of the disk has ended.
+    pub(crate) disk_moved: Notify,
+    /// Why the log refuses writes, as it was logged.
+    refusal: RefCell<Option<AppendError>>,
     /// Which troubles were logged lately.
     pub(crate) log_gate: RefCell<LogGate>,
     /// Opens when the worker ends: loops without an end of their own leave then.
     pub(crate) ending: Gate,
+}
+
+/// What a shell reaches the world through.
+pub(crate) struct Ports {
+    /// The core's number.
+    pub(crate) number: u8,
+    /// To the other cores.
+    pub(crate) mail: MailPort,
+    /// TLS of all links.
+    pub(crate) link: Arc<LinkConfig>,
+    /// The disk of the core's log, when it has one.
+    pub(crate) disk: Option<Disk>,
 }
 
 /// When the timer goes off.
@@ -66,9 +91,19 @@ struct Alarm {
 
 impl Shell {
     /// A shell around `core`.
-    pub(crate) fn new(core: Core, clock: Clock, mail: MailPort, link: Arc<LinkConfig>) -> Rc<Self> {
+    pub(crate) fn new(core: Core, clock: Clock, ports: Ports) -> Rc<Self> {
+        let Ports {
+            number,
+            mail,
+            link,
+            disk,
+        } = ports;
         Rc::new(Self {
             core: RefCell::new(core),
+            number,
+            disk,
+            disk_moved: Notify::default(),
+            refusal: RefCell::default(),
             clock,
             mail,
             turn: Notify::default(),
@@ -103,25 +138,13 @@ impl Shell {
 
     /// Carries out what the core has decided so far, without waiting for the end of the turn.
     pub(crate) fn settle(self: &Rc<Self>) {
-        loop {
-            let output = self.core.borrow_mut().poll_output();
-            match output {
-                Some(output) => self.carry_out(output),
-                None => break,
-            }
-        }
+        self.carry_out_all(Core::poll_output);
     }
 
     /// Carries out what the core has decided so far in the middle of a turn: what the turn has
     /// written stays together, to become one batch of the log.
     pub(crate) fn settle_decided(self: &Rc<Self>) {
-        loop {
-            let output = self.core.borrow_mut().poll_decided();
-            match output {
-                Some(output) => self.carry_out(output),
-                None => break,
-            }
-        }
+        self.carry_out_all(Core::poll_decided);
     }
 
     /// Ends turns until the worker ends.
@@ -178,6 +201,14 @@ impl Shell {
                 };
             }
             self.turned.notified().await;
+        }
+    }
+
+    /// Hands the ends of the disk thread's jobs to the core until the worker ends.
+    pub(crate) async fn run_disk(self: Rc<Self>) {
+        let Some(disk) = &self.disk else { return };
+        while let First::Left(Some(done)) = race(disk.next_done(), self.ending.opened()).await {
+            self.take_done(done);
         }
     }
 
@@ -243,6 +274,16 @@ impl Shell {
         self.turned.notify();
     }
 
+    fn carry_out_all(self: &Rc<Self>, poll: fn(&mut Core) -> Option<Output>) {
+        loop {
+            let output = poll(&mut self.core.borrow_mut());
+            match output {
+                Some(output) => self.carry_out(output),
+                None => break,
+            }
+        }
+    }
+
     /// One arm for each effect.
     fn carry_out(self: &Rc<Self>, output: Output) {
         match output {
@@ -255,8 +296,46 @@ impl Shell {
             },
             Output::Admin { ticket, answer } => self.operators.answer_admin(ticket, answer),
             Output::Mail { to, mail } => self.post(to, mail),
-            Output::Disk(job) => unreachable!("{job:?}, but no log is configured"),
+            Output::Disk(job) => self.begin_job(job),
         }
+    }
+
+    fn begin_job(self: &Rc<Self>, job: DiskJob) {
+        let disk = self.disk.as_ref().expect("a core with a log has a disk");
+        let Some(job) = disk.submit(job) else { return };
+        let shell = Rc::clone(self);
+        drop(monoio::spawn(async move {
+            let done = job.run().await;
+            shell.take_done(done);
+        }));
+    }
+
+    /// A job of the disk has ended.
+    fn take_done(&self, done: DiskDone) {
+        self.input(|core, now| core.handle_disk(done, now));
+        if let Some(disk) = &self.disk {
+            disk.jobs.end();
+        }
+        self.disk_moved.notify();
+        self.tell_refusal();
+    }
+
+    /// Logs once that the log refuses writes, and once that it takes them again.
+    fn tell_refusal(&self) {
+        let refusal = match self.core.borrow().shard().phase() {
+            Phase::Open(report) => report.refusal,
+            Phase::Memory | Phase::Recovering(_) | Phase::Failed(_) => None,
+        };
+        let mut told = self.refusal.borrow_mut();
+        if told.as_ref().map(mem::discriminant) == refusal.as_ref().map(mem::discriminant) {
+            return;
+        }
+        let shard = self.number;
+        match &refusal {
+            None => tracing::warn!(shard, "the log takes writes again"),
+            Some(reason) => tracing::error!(shard, "writes are refused: {reason}"),
+        }
+        *told = refusal;
     }
 
     /// A mailbox that stays full belongs to a core that is stuck: what waits for the answer fails

@@ -19,14 +19,16 @@ use tokio::time::{sleep, timeout};
 use super::admin;
 use super::control::{Call, Drain};
 use super::limits::{DRAIN_DEADLINE, FINISH_DEADLINE, LEAVE_DEADLINE};
-use super::node::{Node, Started};
-use super::prepare::{Prepared, ServeError};
+use super::node::{Node, Phase, Started};
+use super::prepare::{self, ServeError};
+use super::rise::Rise;
 use crate::config::Config;
 use crate::engine::request::AdminRequest;
 
-/// Starts the node, serves the admin address on this thread and waits for a signal; then stops the
-/// node. Signals are listened for before the first worker starts: one that comes in between waits.
-pub(crate) fn run_until_stopped(config: Config, prepared: Prepared) -> Result<(), ServeError> {
+/// Prepares and starts the node, serves the admin address on this thread and waits for a signal;
+/// then stops the node. Signals are listened for before anything is written and before the first
+/// worker starts: one that comes in between waits.
+pub(crate) fn run_until_stopped(config: Config) -> Result<(), ServeError> {
     let built = runtime::Builder::new_current_thread().enable_all().build();
     let built = built.map_err(|error| ServeError::System {
         what: "admin runtime",
@@ -36,21 +38,22 @@ pub(crate) fn run_until_stopped(config: Config, prepared: Prepared) -> Result<()
         let _context = built.enter();
         Signals::new()?
     };
+    let prepared = prepare::prepare(&config)?;
     let Started {
         node,
         workers,
         lost,
         admin,
+        mut rise,
     } = Node::start(config, prepared)?;
     let result = built.block_on(async {
         let server = tokio::spawn(admin::serve(Arc::clone(&node), admin));
-        announce(&node);
-        let asked = tokio::select! {
-            name = signals.next() => Ok(name),
-            _ = lost.recv_async() => Err(ServeError::WorkerLost),
-        };
-        let name = asked?;
-        tracing::info!(signal = name, "stopping");
+        let lived = live(&node, &mut rise, &mut signals, &lost).await;
+        // Workers that have not got their word end without it.
+        rise.go.clear();
+        if matches!(lived, Err(ServeError::WorkerLost)) {
+            return lived;
+        }
         tokio::select! {
             () = stop(&node, workers) => {}
             name = signals.next() => {
@@ -59,12 +62,39 @@ pub(crate) fn run_until_stopped(config: Config, prepared: Prepared) -> Result<()
             }
         }
         server.abort();
-        Ok(())
+        lived
     });
     if result.is_ok() {
         tracing::info!("stopped");
     }
     result
+}
+
+/// From the start of the workers to the first signal, or to what ends the node.
+async fn live(
+    node: &Node,
+    rise: &mut Rise,
+    signals: &mut Signals,
+    lost: &flume::Receiver<()>,
+) -> Result<(), ServeError> {
+    let until_told = async {
+        let name = tokio::select! {
+            biased;
+            risen = rise.run(node) => {
+                risen?;
+                announce(node);
+                signals.next().await
+            }
+            name = signals.next() => name,
+        };
+        tracing::info!(signal = name, "stopping");
+        Ok(())
+    };
+    tokio::select! {
+        biased;
+        lived = until_told => lived,
+        _ = lost.recv_async() => Err(ServeError::WorkerLost),
+    }
 }
 
 fn announce(node: &Node) {
@@ -91,9 +121,23 @@ fn announce(node: &Node) {
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 }
 
-async fn stop(node: &Arc<Node>, workers: Vec<JoinHandle<()>>) {
+async fn stop(node: &Node, workers: Vec<JoinHandle<()>>) {
     node.is_stopping.store(true, Ordering::Relaxed);
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    if matches!(node.phase(), Phase::Serving { .. }) {
+        retire(node).await;
+    }
+    for core in &node.cores {
+        let _ = core.send_async(Call::Finish).await;
+    }
+    let by = Instant::now() + FINISH_DEADLINE * 3;
+    while workers.iter().any(|worker| !worker.is_finished()) && Instant::now() < by {
+        sleep(JOIN_PAUSE).await;
+    }
+}
+
+/// Ends the service of a node: clients, the ring, other nodes, the logs.
+async fn retire(node: &Node) {
     let drained = timeout(DRAIN_DEADLINE, drain(node, Drain::Clients)).await;
     if drained.is_err() {
         tracing::warn!("some clients did not take their last answers in time");
@@ -110,46 +154,54 @@ async fn stop(node: &Arc<Node>, workers: Vec<JoinHandle<()>>) {
     {
         tracing::warn!("some requests of other nodes were not answered in time");
     }
-    for core in &node.cores {
-        let _ = core.send_async(Call::Finish).await;
-    }
-    let by = Instant::now() + FINISH_DEADLINE * 3;
-    while workers.iter().any(|worker| !worker.is_finished()) && Instant::now() < by {
-        sleep(JOIN_PAUSE).await;
+    let written = timeout(FINISH_DEADLINE, all(node, Call::CloseLog)).await;
+    if written.is_err() {
+        tracing::warn!("the log was not written out in time");
     }
 }
 
 /// Waits until every core has finished what `what` names.
 async fn drain(node: &Node, what: Drain) {
-    let mut drained = Vec::new();
+    all(node, |reply| Call::Drain(what, reply)).await;
+}
+
+/// Asks all cores at once and waits until each has answered.
+async fn all(node: &Node, call: impl Fn(oneshot::Sender<()>) -> Call) {
+    let mut asked = Vec::new();
     for core in &node.cores {
         let (sender, receiver) = oneshot::channel();
-        if core.send_async(Call::Drain(what, sender)).await.is_ok() {
-            drained.push(receiver);
+        if core.send_async(call(sender)).await.is_ok() {
+            asked.push(receiver);
         }
     }
-    for receiver in drained {
+    for receiver in asked {
         let _ = receiver.await;
     }
 }
 
-/// The signals that stop a node.
-struct Signals {
+/// The signals that stop a node, and one that must not end it.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    _file_size: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, ServeError> {
+    /// Listens for them.
+    pub(super) fn new() -> Result<Self, ServeError> {
         let listen = |kind| {
             let what = "listening for signals";
             signal(kind).map_err(|error| ServeError::System { what, error })
         };
         let terminate = listen(SignalKind::terminate())?;
         let interrupt = listen(SignalKind::interrupt())?;
+        // A write past the limit of a file's size (ulimit -f) would end the process; as long as
+        // somebody listens, the write fails instead, and the log says that the disk is full.
+        let file_size = listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Self {
             terminate,
             interrupt,
+            _file_size: file_size,
         })
     }
 

@@ -2,7 +2,9 @@
 //! from the first turn to the last task.
 
 use std::future::Future;
+use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,18 +12,23 @@ use std::time::{Duration, Instant};
 use core_affinity::CoreId;
 use monoio::{FusionRuntime, time};
 use proto::link::LinkConfig;
+use thiserror::Error;
 
 use super::clock::Clock;
 use super::control::{self, Call};
+use super::disk::Disk;
+use super::disk_folder::{Access, Listing};
 use super::driver::{self, DriverChoice, DriverError};
 use super::limits::FINISH_DEADLINE;
 use super::links::Links;
 use super::mailbox::MailPort;
 use super::notify::{First, race};
-use super::shell::Shell;
+use super::shell::{Ports, Shell};
 use super::{api_session, listen, spin};
 use crate::config::IoDriver;
 use crate::engine::core::{Core, CoreConfig};
+use crate::engine::journal::Phase;
+use crate::engine::wal::recovery::{FoundFile, RecoveryError, RecoveryReport};
 
 /// Everything a worker starts with.
 pub(crate) struct Worker {
@@ -35,10 +42,8 @@ pub(crate) struct Worker {
     pub(crate) cpu: Option<CoreId>,
     /// How long it spins before it sleeps.
     pub(crate) busy_poll: Duration,
-    /// Its listener of the DHT API.
-    pub(crate) api: TcpListener,
-    /// Its listener for peers.
-    pub(crate) p2p: TcpListener,
+    /// What it is reached by.
+    pub(crate) doors: Doors,
     /// Its port to the other cores.
     pub(crate) mail: MailPort,
     /// TLS of all links.
@@ -47,6 +52,41 @@ pub(crate) struct Worker {
     pub(crate) calls: flume::Receiver<Call>,
     /// The zero of the monotonic clock.
     pub(crate) start: Instant,
+    /// How its log is written.
+    pub(crate) access: Access,
+    /// Hears that its records are there, or why not.
+    pub(crate) recovered: flume::Sender<Recovered>,
+}
+
+/// A worker's sockets: bound, and open when the node serves.
+pub(crate) struct Doors {
+    /// Its listener of the DHT API.
+    pub(crate) api: TcpListener,
+    /// Its listener for peers.
+    pub(crate) p2p: TcpListener,
+}
+
+/// The word to go: where the worker's log lies, when there is one.
+pub(crate) type Go = Option<PathBuf>;
+
+/// How the recovery of a shard has ended.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    /// The shard.
+    pub(crate) shard: u8,
+    /// What was read.
+    pub(crate) outcome: Result<RecoveryReport, ShardError>,
+}
+
+/// Why a shard cannot be used.
+#[derive(Debug, Error)]
+pub(crate) enum ShardError {
+    /// Its log cannot.
+    #[error(transparent)]
+    Log(#[from] RecoveryError),
+    /// Its folder cannot be read, or its thread not be started.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 impl Worker {
@@ -55,7 +95,7 @@ impl Worker {
     pub(crate) fn run(
         self,
         started: &flume::Sender<Result<DriverChoice, DriverError>>,
-        go: &flume::Receiver<()>,
+        go: &flume::Receiver<Go>,
     ) {
         if let Some(cpu) = self.cpu {
             let (core, is_pinned) = (self.core.core, core_affinity::set_for_current(cpu));
@@ -69,10 +109,8 @@ impl Worker {
         };
         let is_uring = choice.driver.is_uring();
         let _ = started.send(Ok(choice));
-        if go.recv().is_err() {
-            return;
-        }
-        let has_ended = runtime.block_on(self.live(is_uring));
+        let Ok(folder) = go.recv() else { return };
+        let has_ended = runtime.block_on(self.live(folder, is_uring));
         if !has_ended {
             // With operations in flight the kernel still writes into the runtime's buffers: they
             // stay until the process ends, which is now.
@@ -80,22 +118,92 @@ impl Worker {
         }
     }
 
-    /// Serves until told to finish; whether every task has ended by then.
-    async fn live(self, is_uring: bool) -> bool {
-        let index = self.core.core;
+    /// Reads its log, then serves until told to finish; whether every task has ended by then.
+    async fn live(self, folder: Go, is_uring: bool) -> bool {
+        let number = self.core.core;
+        let (disk, files) = match folder.map(|path| open_disk(path, self.access, number, is_uring))
+        {
+            None => (None, Vec::new()),
+            Some(Ok((disk, files))) => (Some(disk), files),
+            Some(Err(error)) => {
+                let outcome = Err(error.into());
+                let _ = self.recovered.send(Recovered {
+                    shard: number,
+                    outcome,
+                });
+                return true;
+            }
+        };
         let core = Core::new(self.core);
-        let shell = Shell::new(core, Clock::new(self.start), self.mail, self.link);
+        let ports = Ports {
+            number,
+            mail: self.mail,
+            link: self.link,
+            disk,
+        };
+        let shell = Shell::new(core, Clock::new(self.start), ports);
         shell.spawn_loop(Rc::clone(&shell).run_turns());
         shell.spawn_loop(Rc::clone(&shell).run_alarm());
         shell.spawn_loop(Rc::clone(&shell).run_mail());
+        shell.spawn_loop(Rc::clone(&shell).run_disk());
         if is_uring && !self.busy_poll.is_zero() {
             shell.spawn_loop(spin::run(Rc::clone(&shell), self.busy_poll));
         }
-        shell.spawn(accept_clients(Rc::clone(&shell), self.api));
-        shell.spawn(accept_links(Rc::clone(&shell), self.p2p));
-        shell.input(Core::start);
-        control::serve(&shell, self.calls).await;
-        finish(&shell, index).await
+        shell.spawn_loop(recover(Rc::clone(&shell), files, self.recovered));
+        control::serve(&shell, self.calls, self.doors).await;
+        finish(&shell).await
+    }
+}
+
+impl Doors {
+    /// Listens, and takes whoever comes.
+    pub(crate) fn open(self, shell: &Rc<Shell>) -> Result<(), (&'static str, io::Error)> {
+        listen::open(&self.p2p).map_err(|error| ("p2p_address", error))?;
+        listen::open(&self.api).map_err(|error| ("api_address", error))?;
+        shell.spawn(accept_clients(Rc::clone(shell), self.api));
+        shell.spawn(accept_links(Rc::clone(shell), self.p2p));
+        Ok(())
+    }
+}
+
+/// The disk of the log in the folder at `path`, and the segments that lie there.
+fn open_disk(
+    path: PathBuf,
+    access: Access,
+    shard: u8,
+    is_uring: bool,
+) -> io::Result<(Disk, Vec<FoundFile>)> {
+    let Listing { files, others } = Listing::read(&path)?;
+    if !others.is_empty() {
+        let path = path.display();
+        tracing::warn!(%path, "not of the log, and left alone: {}", others.join(", "));
+    }
+    let disk = Disk::start(path, access, is_uring, format!("chordite-disk-{shard}"))?;
+    Ok((disk, files))
+}
+
+/// Has the core read its log, and says when it has.
+async fn recover(shell: Rc<Shell>, files: Vec<FoundFile>, recovered: flume::Sender<Recovered>) {
+    shell.input(|core, now| core.recover(&files, now));
+    let outcome = loop {
+        if let Some(outcome) = shell.look(outcome) {
+            break outcome.map_err(ShardError::from);
+        }
+        if let First::Right(()) = race(shell.disk_moved.notified(), shell.ending.opened()).await {
+            return;
+        }
+    };
+    let shard = shell.number;
+    let _ = recovered.send(Recovered { shard, outcome });
+}
+
+/// How the reading of the log has ended.
+fn outcome(core: &Core) -> Option<Result<RecoveryReport, RecoveryError>> {
+    let shard = core.shard();
+    match shard.phase() {
+        Phase::Memory | Phase::Open(_) => Some(Ok(shard.recovered().cloned().unwrap_or_default())),
+        Phase::Failed(error) => Some(Err(error.clone())),
+        Phase::Recovering(_) => None,
     }
 }
 
@@ -116,20 +224,29 @@ async fn accept_links(shell: Rc<Shell>, listener: TcpListener) {
 }
 
 /// Ends everything that is left and waits for it; whether all of it has ended.
-async fn finish(shell: &Rc<Shell>, index: u8) -> bool {
+async fn finish(shell: &Rc<Shell>) -> bool {
+    let core = shell.number;
     shell.api.closing.open();
     shell.api.end_all();
     shell.links.end_all();
     let have_sessions_ended = within(FINISH_DEADLINE, shell.sessions.all_ended()).await;
+    let mut have_jobs_ended = true;
+    if let Some(disk) = &shell.disk {
+        disk.close();
+        have_jobs_ended = within(FINISH_DEADLINE, disk.jobs.all_ended()).await;
+    }
     shell.end_loops();
     let have_loops_ended = within(FINISH_DEADLINE, shell.loops.all_ended()).await;
     // Closing a descriptor is an operation too: give the last ones their turn.
     time::sleep(LAST_TURN).await;
     if !have_sessions_ended {
         let tasks = shell.sessions.live();
-        tracing::warn!(core = index, tasks, "connections did not end in time");
+        tracing::warn!(core, tasks, "connections did not end in time");
     }
-    have_sessions_ended && have_loops_ended
+    if !have_jobs_ended {
+        tracing::warn!(core, "the disk did not answer in time");
+    }
+    have_sessions_ended && have_jobs_ended && have_loops_ended
 }
 
 async fn within(deadline: Duration, end: impl Future<Output = ()>) -> bool {

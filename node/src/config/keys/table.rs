@@ -227,7 +227,7 @@ pub const KEYS: &[Key] = &[
     dht(
         "wal_space_percent",
         Some("200"),
-        count(125, 1_000, |c, v| c.wal_space_percent = narrow(v)),
+        count(150, 1_000, |c, v| c.wal_space_percent = narrow(v)),
         "Bytes of the log for 100 bytes of live records, apart from two segments a shard; less \
          costs more copying",
     ),

@@ -87,7 +87,7 @@ pub enum DiskOp {
 pub struct DiskDone {
     /// The job's number.
     pub id: JobId,
-    /// Bytes read or written, 0 for other jobs; or why it failed.
+    /// Bytes read, written or zeroed, 0 for other jobs; or why it failed.
     pub result: Result<u64, DiskError>,
     /// The buffer of a read or write.
     pub buffer: Option<Buffer>,

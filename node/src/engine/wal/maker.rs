@@ -111,14 +111,22 @@ impl Maker {
         self.step != Step::Settling
     }
 
-    /// Starts to make `plan` unless something else is being done.
+    /// Starts to make `plan` unless something else is being done. Rubbish goes before a segment is
+    /// made anew: what a crash has torn is told from damage by the records before it, so these stay
+    /// until it is gone.
     pub(super) fn make(&mut self, plan: Plan) {
-        if self.step == Step::Rest {
-            self.step = match self.free.pop_front() {
-                Some(file) => Step::Renaming(plan, file),
-                None => Step::Creating(plan),
-            };
+        if self.step != Step::Rest {
+            return;
         }
+        if let (Some(rubbish), true) = (self.rubbish.front(), self.has_free()) {
+            self.step = Step::Removing(*rubbish);
+            self.rubbish.pop_front();
+            return;
+        }
+        self.step = match self.free.pop_front() {
+            Some(file) => Step::Renaming(plan, file),
+            None => Step::Creating(plan),
+        };
     }
 
     /// Whether a segment could be made out of one that is no longer needed.

@@ -57,11 +57,14 @@ impl Head {
         if !read.is_whole {
             warnings.push(format!("{}: the header's block is damaged", file.name));
         }
-        if u64::from(header.segment_bytes) != file.bytes {
-            warnings.push(format!(
-                "{}: the file has {} bytes, it was made with {}",
-                file.name, file.bytes, header.segment_bytes
-            ));
+        let made = u64::from(header.segment_bytes);
+        if made != file.bytes {
+            let reason = format!("the file has {} bytes, it was made with {made}", file.bytes);
+            // A file gets its name with its full length and keeps it.
+            if file.bytes < made && !config.is_salvage {
+                return Err(foreign(format!("{reason}: its end is missing")));
+            }
+            warnings.push(format!("{}: {reason}", file.name));
         }
         head.header = Some(header);
         head.stamp = header.stamp_floor;

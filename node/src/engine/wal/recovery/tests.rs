@@ -10,6 +10,7 @@ mod salvage;
 mod stories;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use proto::key::Key;
 use proto::version::Version;
@@ -104,12 +105,6 @@ impl Made {
         self.bytes[laid.from..laid.to].fill(0);
     }
 
-    /// Goes on with another lsn.
-    fn from_lsn(mut self, lsn: u64) -> Self {
-        self.lsn = lsn;
-        self
-    }
-
     fn name(&self) -> FileName {
         FileName::Segment(self.header.number)
     }
@@ -141,6 +136,16 @@ fn put(lsn: u64, value: &[u8]) -> Entry<'_> {
         expiry_ms: 0,
         value,
     })
+}
+
+/// The lsn that an entry was written with, when nothing else has changed either.
+fn lsn_of(entry: &Entry<'_>) -> u64 {
+    let Entry::Put(record) = entry else {
+        panic!("no other kind was written");
+    };
+    let lsn = record.version.stamp >> 16;
+    assert_eq!(*entry, put(lsn, &value(lsn, record.value.len())));
+    lsn
 }
 
 /// What came of a recovery.
@@ -200,11 +205,11 @@ fn recover_with(segments: &[&Made], is_salvage: bool) -> Outcome {
     recover_files(&files, config(is_salvage), |_, _| None)
 }
 
-/// Runs a recovery; `fail` may end the n-th job in another way.
+/// Runs a recovery; `fail` may end the n-th job, which reads a range, in another way.
 fn recover_files(
     files: &BTreeMap<FileName, Vec<u8>>,
     config: RecoveryConfig,
-    mut fail: impl FnMut(u64, u64) -> Option<Result<u64, DiskError>>,
+    mut fail: impl FnMut(u64, Range<u64>) -> Option<Result<u64, DiskError>>,
 ) -> Outcome {
     let found: Vec<FoundFile> = files
         .iter()
@@ -241,18 +246,15 @@ fn recover_files(
             let rest = files[&file].get(offset as usize..).unwrap_or(&[]);
             let bytes = rest.len().min(buffer.len());
             buffer.as_mut_bytes()[..bytes].copy_from_slice(&rest[..bytes]);
-            let result = fail(id.0, offset).unwrap_or(Ok(bytes as u64));
+            let range = offset..offset + buffer.len() as u64;
+            let result = fail(id.0, range).unwrap_or(Ok(bytes as u64));
             let done = DiskDone {
                 id,
                 result,
                 buffer: Some(buffer),
             };
             recovery.handle_disk(done, |entry| {
-                let Entry::Put(record) = entry else {
-                    panic!("no other kind was written");
-                };
-                let lsn = record.version.stamp >> 16;
-                assert_eq!(record.value, value(lsn, record.value.len()));
+                let lsn = lsn_of(entry);
                 assert!(puts.last().is_none_or(|last| *last < lsn), "in their order");
                 puts.push(lsn);
                 Ok(())

@@ -423,7 +423,7 @@ impl Walk {
     ) -> DamagedRange {
         let mut range = DamagedRange {
             segment: self.number(place.index),
-            from: damage.map_or(place.valid_end, |damage| damage.from),
+            from: damage.map_or(block_end(place.valid_end).min(offset), |it| it.from),
             to: offset,
             first,
             last: previous(found).max(first),
@@ -431,7 +431,7 @@ impl Walk {
         let before = self.last_counted.and_then(|last| self.segments.get(last));
         if let (None, None, Some(segment)) = (damage, place.counted, before) {
             range.segment = segment.head.number;
-            range.from = segment.counted.map_or(0, |counted| counted.end);
+            range.from = segment.end();
             range.to = segment.head.file_bytes;
         }
         range
@@ -443,9 +443,7 @@ impl Walk {
         let last = last.or(self.segments.last());
         DamagedRange {
             segment: last.map_or(SegmentNumber(0), |last| last.head.number),
-            from: last
-                .and_then(|last| last.counted)
-                .map_or(0, |counted| counted.end),
+            from: last.map_or(0, Segment::end),
             to: last.map_or(0, |last| last.head.file_bytes),
             first: next,
             last: self.attested.max(next),
@@ -511,14 +509,19 @@ impl Segment {
         self.head.header.is_some() && !is_void
     }
 
+    /// Where the block ends that holds its last record that counts.
+    fn end(&self) -> u64 {
+        let end = self.counted.map_or(BLOCK_BYTES as u64, |it| it.end);
+        block_end(end).min(self.head.file_bytes)
+    }
+
     fn seal(&self, counted: Counted) -> SealedSegment {
-        let end = counted.end.next_multiple_of(BLOCK_BYTES as u64);
         SealedSegment {
             number: self.head.number,
             salt: self.head.header.map_or(0, |header| header.salt),
             first: counted.first,
             last: counted.last,
-            end: end.min(self.head.file_bytes),
+            end: self.end(),
             file_bytes: self.head.file_bytes,
         }
     }
@@ -551,6 +554,12 @@ fn claims(bytes: &[u8], offset: u64, next: Option<Lsn>) -> bool {
 fn fewest(lsn: Lsn, bytes: u64) -> Lsn {
     let most = bytes / COMMIT_BYTES as u64;
     Lsn(lsn.0.saturating_sub(most).max(1))
+}
+
+fn block_end(offset: u64) -> u64 {
+    offset
+        .checked_next_multiple_of(BLOCK_BYTES as u64)
+        .unwrap_or(offset)
 }
 
 const fn previous(lsn: Lsn) -> Lsn {
