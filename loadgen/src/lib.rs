@@ -26,6 +26,7 @@ mod progress;
 mod quantity;
 mod recorder;
 pub mod report;
+mod resp;
 pub mod run;
 pub mod schedule;
 mod signal;

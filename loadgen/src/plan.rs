@@ -78,6 +78,8 @@ pub enum Protocol {
         /// Folder with `key.pem`, `cert.pem` and `ca.pem` of a client.
         identity: PathBuf,
     },
+    /// GET and SET of redis and valkey.
+    Resp,
     /// Frames of one size that come back as they are: the floor of every measurement.
     Echo {
         /// The size of a frame.
@@ -92,6 +94,7 @@ impl Protocol {
         match self {
             Self::Dht => "dht",
             Self::Native { .. } => "native",
+            Self::Resp => "resp",
             Self::Echo { .. } => "echo",
         }
     }

@@ -142,7 +142,10 @@ impl Shard {
         match &self.journal {
             Journal::Memory => Phase::Memory,
             Journal::Recovering(reading) => Phase::Recovering(reading.recovery.report()),
-            Journal::Open(log) => Phase::Open(log.report()),
+            Journal::Open(log) => match &self.recovered {
+                Some(report) if !log.is_settled() => Phase::Recovering(report),
+                _ => Phase::Open(log.report()),
+            },
             Journal::Failed(error) => Phase::Failed(error),
         }
     }
@@ -166,10 +169,15 @@ impl Shard {
         self.dropped.pop_front()
     }
 
-    /// Whether requests are served: there is no log, or it is open.
+    /// Whether requests are served: there is no log, or it is open and what was read of it would
+    /// survive a power cut.
     #[must_use]
-    pub const fn is_serving(&self) -> bool {
-        matches!(self.journal, Journal::Memory | Journal::Open(_))
+    pub fn is_serving(&self) -> bool {
+        match &self.journal {
+            Journal::Memory => true,
+            Journal::Open(log) => log.is_settled(),
+            Journal::Recovering(_) | Journal::Failed(_) => false,
+        }
     }
 
     /// Writes that wait for the disk.
@@ -302,6 +310,10 @@ impl Shard {
                 write.promise.into_iter().for_each(|it| store.release(it));
             });
             self.dropped.push_back(dropped);
+        }
+        if let Some(AppendError::Poisoned { reason }) = log.refusal().filter(|_| !log.is_settled())
+        {
+            self.journal = Journal::Failed(RecoveryError::Unsettled { reason });
         }
     }
 

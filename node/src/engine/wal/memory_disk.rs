@@ -63,7 +63,7 @@ impl MemoryDisk {
                 bytes,
             } => {
                 self.put(*file, *offset, &vec![0; usize::try_from(*bytes).unwrap()]);
-                0
+                *bytes
             }
             DiskOp::Write {
                 file,
