@@ -10,7 +10,6 @@
 
 pub mod binaries;
 pub mod certs;
-pub mod chance;
 pub mod circle;
 pub mod deadline;
 pub mod dht;
@@ -32,6 +31,7 @@ pub mod ports;
 pub mod process;
 pub mod raw_tls;
 pub mod ring;
+pub mod rounds;
 pub mod serve;
 pub mod sim_disk;
 pub mod sim_shard;
