@@ -33,6 +33,8 @@ pub struct SimShard {
     latest_ms: u64,
     asked: BTreeMap<u64, Asked>,
     next: u64,
+    /// Reads that were not served.
+    refused_reads: u64,
     /// How many jobs were submitted or ended.
     steps: u64,
     /// What the last ones were.
@@ -66,6 +68,7 @@ impl SimShard {
             latest_ms: now.wall_ms,
             asked: BTreeMap::new(),
             next: 0,
+            refused_reads: 0,
             steps: 0,
             trace: Vec::new(),
         }
@@ -185,6 +188,12 @@ impl SimShard {
         self.config
     }
 
+    /// How many reads were not served.
+    #[must_use]
+    pub fn refused_reads(&self) -> u64 {
+        self.refused_reads
+    }
+
     /// How many jobs were submitted or ended so far.
     #[must_use]
     pub fn steps(&self) -> u64 {
@@ -281,7 +290,7 @@ impl SimShard {
                 (Asked::Get(key), Answer::Value(found)) => {
                     self.oracle.read(key, Some(&found), clocks)?;
                 }
-                (Asked::Get(_), Answer::Refused(_) | Answer::Unknown(_)) => {}
+                (Asked::Get(_), Answer::Refused(_)) => self.refused_reads += 1,
                 (asked, answer) => return Err(format!("{asked:?} heard {answer:?}")),
             }
         }

@@ -8,6 +8,7 @@ mod command_line;
 mod config_errors;
 mod crash_images;
 mod data_folder;
+mod disk_faults;
 mod failing_disk;
 mod full_disk;
 mod fuzz_corpus;

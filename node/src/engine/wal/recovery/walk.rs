@@ -31,6 +31,10 @@ pub(super) struct Walk {
     hole: Option<DamagedRange>,
     /// The last segment with a record that counts.
     last_counted: Option<usize>,
+    /// The first segment, when it holds nothing: the log starts with its least lsn. A segment is
+    /// given back when the next one holds something durable, and not before those are gone that
+    /// an earlier recovery had no use for.
+    empty_start: Option<(usize, Lsn)>,
 }
 
 /// Where the walk is in a segment.
@@ -236,10 +240,11 @@ impl Walk {
             self.look_behind(place, damage, offset, placed)?;
             return Ok(true);
         }
-        let next = match (self.expected, damage) {
-            (Some(next), _) => next,
-            (None, Some(damage)) => self.least(place, damage, placed.lsn),
-            (None, None) => placed.lsn,
+        let next = match (self.expected, self.empty_start, damage) {
+            (Some(next), ..) => next,
+            (None, Some((_, least)), _) => least.min(placed.lsn),
+            (None, None, Some(damage)) => self.least(place, damage, placed.lsn),
+            (None, None, None) => placed.lsn,
         };
         let is_counted = placed.lsn < place.limit;
         let found = placed.lsn.min(place.limit);
@@ -345,6 +350,12 @@ impl Walk {
             segment.counted = place.counted;
             if place.counted.is_some() {
                 self.last_counted = Some(place.index);
+            }
+            let is_first = self.expected.is_none() && self.empty_start.is_none();
+            if let (true, Some(true), Some(header)) =
+                (is_first, segment.is_empty, segment.head.header)
+            {
+                self.empty_start = Some((place.index, header.least_lsn));
             }
         }
         self.check_hole(place.index)
