@@ -163,6 +163,7 @@ pub const fn recovery_exit(error: &RecoveryError) -> Exit {
         RecoveryError::Foreign { .. } => Exit::Data,
         RecoveryError::Damaged(_)
         | RecoveryError::Unreadable { .. }
+        | RecoveryError::Unsettled { .. }
         | RecoveryError::Memory { .. } => Exit::Storage,
     }
 }

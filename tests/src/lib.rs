@@ -10,13 +10,13 @@
 
 pub mod binaries;
 pub mod certs;
-pub mod chance;
 pub mod circle;
 pub mod deadline;
 pub mod dht;
 pub mod dice;
 pub mod durable;
 pub mod fuse;
+pub mod fuzz;
 pub mod http;
 pub mod journal;
 pub mod log_oracle;
@@ -31,6 +31,7 @@ pub mod ports;
 pub mod process;
 pub mod raw_tls;
 pub mod ring;
+pub mod rounds;
 pub mod serve;
 pub mod sim_disk;
 pub mod sim_shard;

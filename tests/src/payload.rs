@@ -3,7 +3,7 @@
 
 use proto::key::Key;
 
-use crate::chance::Chance;
+use crate::dice::Dice;
 use crate::journal::Seen;
 
 /// The key with this number of the writer with this name.
@@ -15,15 +15,11 @@ pub fn key(writer: &str, number: u64) -> Key {
 /// The value that write `seq` of `key` carries: 24 to `bytes_max` bytes.
 #[must_use]
 pub fn value(key: &Key, seq: u64, bytes_max: usize) -> Vec<u8> {
-    let mut chance = Chance::new(seed(key) ^ seq);
+    let mut dice = Dice::new(seed(key) ^ seq);
     let room = bytes_max.saturating_sub(BYTES_MIN) as u64 + 1;
     // Mostly small, at times as large as allowed.
-    let room = if chance.percent(80) {
-        room.min(300)
-    } else {
-        room
-    };
-    let bytes = BYTES_MIN + usize::try_from(chance.below(room)).unwrap_or(0);
+    let room = if !dice.one_in(5) { room.min(300) } else { room };
+    let bytes = BYTES_MIN + usize::try_from(dice.below(room)).unwrap_or(0);
     filled(key, seq, bytes)
 }
 
@@ -46,9 +42,9 @@ fn filled(key: &Key, seq: u64, bytes: usize) -> Vec<u8> {
     let mut value = Vec::with_capacity(bytes + 8);
     value.extend_from_slice(&seq.to_le_bytes());
     value.extend_from_slice(&(bytes as u64).to_le_bytes());
-    let mut chance = Chance::new(seed(key) ^ seq.rotate_left(32) ^ bytes as u64);
+    let mut dice = Dice::new(seed(key) ^ seq.rotate_left(32) ^ bytes as u64);
     while value.len() < bytes {
-        value.extend_from_slice(&chance.number().to_le_bytes());
+        value.extend_from_slice(&dice.roll().to_le_bytes());
     }
     value.truncate(bytes);
     value
@@ -61,7 +57,7 @@ fn seed(key: &Key) -> u64 {
             .iter()
             .fold(0, |word, byte| word << 8 | u64::from(*byte))
     };
-    words.fold(0, |seed, chunk| Chance::new(seed ^ word(chunk)).number())
+    words.fold(0, |seed, chunk| Dice::new(seed ^ word(chunk)).roll())
 }
 
 const BYTES_MIN: usize = 24;

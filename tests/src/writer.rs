@@ -14,7 +14,7 @@ use proto::key::Key;
 use proto::message::{Delete, FailureCode, Get, Message, Put, RequestId};
 use proto::version::Version;
 
-use crate::chance::Chance;
+use crate::dice::Dice;
 use crate::journal::{Entry, Seen, Write};
 use crate::native::Native;
 use crate::payload;
@@ -82,7 +82,7 @@ pub struct Tally {
 pub struct Writer {
     name: String,
     mix: Mix,
-    chance: Chance,
+    dice: Dice,
     entries: Vec<State>,
     /// The entries it works on.
     active: Vec<usize>,
@@ -140,7 +140,7 @@ impl Writer {
         Self {
             name: name.to_owned(),
             mix,
-            chance: Chance::new(seed),
+            dice: Dice::new(seed),
             entries: (0..mix.keys)
                 .map(|number| State::new(name, number))
                 .collect(),
@@ -278,7 +278,7 @@ impl Writer {
         let mut tries = 4 * self.mix.depth;
         while self.waiting.len() < self.mix.depth && tries > 0 {
             tries -= 1;
-            let slot = usize::try_from(self.chance.below(self.active.len() as u64)).unwrap_or(0);
+            let slot = self.dice.index(self.active.len());
             let mut at = self.active[slot];
             if self.entries[at].is_retired {
                 at = self.replace(slot);
@@ -287,11 +287,11 @@ impl Writer {
             if state.is_read {
                 continue;
             }
-            let dice = self.chance.below(100);
-            if dice < self.mix.gets {
+            let kind = self.dice.below(100);
+            if kind < self.mix.gets {
                 self.send_read(client, at);
             } else if state.writes < WRITES_PER_KEY {
-                self.send_write(client, at, dice < self.mix.gets + self.mix.deletes);
+                self.send_write(client, at, kind < self.mix.gets + self.mix.deletes);
             }
         }
     }

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use harness::chance::{self, Chance};
 use harness::deadline;
+use harness::dice::Dice;
 use harness::durable::{self, Durable};
 use harness::permit::Permit;
+use harness::rounds;
 use harness::workdir;
 use harness::writer::{Mix, Writer};
 
@@ -81,27 +82,26 @@ fn a_node_without_a_log_is_found_out() {
 /// Kills a node again and again, each time with other settings out of `choices`.
 fn kill_rounds(name: &str, choices: &[&[&str]]) -> Durable {
     let _permit = Permit::take(UNITS);
-    let seed = chance::seed(name);
-    let mut chance = Chance::new(seed);
+    let seed = rounds::seed(name);
+    let mut dice = Dice::new(seed);
     let data = workdir::create("data");
     let mut node = Durable::create(name, &data, &[SETTINGS, choices[0]].concat());
     let mut writers = writers(seed);
     node.start();
     let mut segments = 0;
-    for _ in 0..chance::rounds(100).div_ceil(VARIANTS) {
-        let acknowledged = 50 + chance.below(1500);
-        let moment = Duration::from_micros(chance.below(5000));
+    for _ in 0..rounds::count(100).div_ceil(VARIANTS) {
+        let acknowledged = 50 + dice.below(1500);
+        let moment = Duration::from_micros(dice.below(5000));
         durable::under_load(&mut writers, &mut node, acknowledged, |node| {
             deadline::pass(moment);
             node.kill();
         });
         segments = segments.max(node.segments().len());
-        let choice = chance.below(choices.len() as u64);
-        node.configure(choices[usize::try_from(choice).unwrap()]);
-        if chance.percent(20) {
+        node.configure(choices[dice.index(choices.len())]);
+        if dice.one_in(5) {
             // Once more, in the middle of the start.
             node.launch();
-            deadline::pass(Duration::from_micros(chance.below(60_000)));
+            deadline::pass(Duration::from_micros(dice.below(60_000)));
             node.kill();
         }
         node.start();

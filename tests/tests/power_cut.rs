@@ -11,13 +11,14 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::chance::{self, Chance};
 use harness::deadline;
 use harness::dht::Client;
+use harness::dice::Dice;
 use harness::durable::{self, Durable};
 use harness::mounts::{self, Disk, Mount};
 use harness::payload;
 use harness::permit::Permit;
+use harness::rounds;
 use harness::writer::{Mix, Writer};
 use rustix::fs::{Mode, OFlags};
 
@@ -27,30 +28,30 @@ fn nothing_acknowledged_is_lost_in_a_power_cut() {
         return;
     }
     let _permit = Permit::whole_machine();
-    let seed = chance::seed("power_cut");
-    let mut chance = Chance::new(seed);
+    let seed = rounds::seed("power_cut");
+    let mut dice = Dice::new(seed);
     for (variant, settings) in VARIANTS.iter().enumerate() {
         for cache in [Cache::None, Cache::Volatile] {
             let mut stack = Stack::create(cache);
             let name = format!("cut{variant}");
             let mut node = Durable::create(&name, &stack.data(), &[settings, SETTINGS].concat());
             let mut writers = writers(seed);
-            let rounds = chance::rounds(20).div_ceil(2 * VARIANTS.len() as u64);
+            let rounds = rounds::count(20).div_ceil(2 * VARIANTS.len() as u64);
             for _ in 0..rounds {
                 node.start();
                 durable::verify(&mut writers, &node);
-                let acknowledged = 50 + chance.below(1500);
-                let moment = Duration::from_micros(chance.below(5000));
+                let acknowledged = 50 + dice.below(1500);
+                let moment = Duration::from_micros(dice.below(5000));
                 durable::under_load(&mut writers, &mut node, acknowledged, |node| {
                     deadline::pass(moment);
                     stack.cut();
                     node.kill();
                 });
                 stack.mend();
-                if chance.percent(20) {
+                if dice.one_in(5) {
                     // Once more, in the middle of the start.
                     node.launch();
-                    deadline::pass(Duration::from_micros(chance.below(60_000)));
+                    deadline::pass(Duration::from_micros(dice.below(60_000)));
                     stack.cut();
                     node.kill();
                     stack.mend();
@@ -75,7 +76,7 @@ fn a_value_that_was_served_is_there_after_a_power_cut() {
     let mut node = Durable::create("served", &stack.data(), &["fsync = always"]);
     node.start();
     let mut served: Vec<u64> = Vec::new();
-    for round in 0..chance::rounds(5).div_ceil(4) {
+    for round in 0..rounds::count(5).div_ceil(4) {
         let mut client = node.serve().client();
         for number in round * 300..(round + 1) * 300 {
             put(&mut client, number);

@@ -9,24 +9,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use harness::chance::{self, Chance};
 use harness::deadline::{self, millis, secs};
+use harness::dice::Dice;
 use harness::ring::Ring;
+use harness::rounds;
 use harness::writer::{Doubt, Mix, OverOnDrop, Writer};
 
 #[test]
 fn nothing_is_lost_when_nodes_of_a_ring_are_killed() {
     let mut ring = Ring::alone(NODES, SETTINGS);
     ring.wait_ideal(&ring.all(), secs(30));
-    let seed = chance::seed("ring_kills");
-    let mut chance = Chance::new(seed);
+    let seed = rounds::seed("ring_kills");
+    let mut dice = Dice::new(seed);
     let doubt = Arc::new(Doubt::default());
     let mut writers = writers(seed, &doubt);
-    let rounds = chance::rounds(100).div_ceil(20);
+    let rounds = rounds::count(100).div_ceil(20);
     for _ in 0..rounds {
-        kill_under_load(&mut ring, &mut writers, &doubt, &mut chance);
+        kill_under_load(&mut ring, &mut writers, &doubt, &mut dice);
         for writer in &mut writers {
-            let via = usize::try_from(chance.below(NODES as u64)).unwrap();
+            let via = dice.index(NODES);
             writer.verify(&mut ring.native(via));
         }
         writers.iter().for_each(Writer::judge);
@@ -39,14 +40,14 @@ fn nothing_is_lost_when_nodes_of_a_ring_are_killed() {
 
 /// Kills one or two nodes while all writers are at work, starts them again, and ends when the ring
 /// is whole.
-fn kill_under_load(ring: &mut Ring, writers: &mut [Writer], doubt: &Doubt, chance: &mut Chance) {
-    let first = usize::try_from(chance.below(NODES as u64)).unwrap();
+fn kill_under_load(ring: &mut Ring, writers: &mut [Writer], doubt: &Doubt, dice: &mut Dice) {
+    let first = dice.index(NODES);
     let mut victims = vec![first];
-    if chance.percent(50) {
+    if dice.one_in(2) {
         victims.push((first + 1) % NODES);
     }
-    let goal = 500 + chance.below(3000);
-    let away = millis(chance.below(1000));
+    let goal = 500 + dice.below(3000);
+    let away = millis(dice.below(1000));
     let (progress, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let links: Vec<_> = (0..writers.len())
         .map(|at| ring.native(at % NODES))
