@@ -58,6 +58,8 @@ pub enum Verdict {
     },
     /// A figure the goal needs was not measured.
     Unmeasured,
+    /// A figure the goal needs cannot be measured on this machine.
+    Skipped,
 }
 
 impl fmt::Display for Verdict {
@@ -69,6 +71,7 @@ impl fmt::Display for Verdict {
             }
             Self::Missed { by_percent } => write!(f, "missed by {by_percent:.0} %"),
             Self::Unmeasured => f.write_str("not measured"),
+            Self::Skipped => f.write_str("left out"),
         }
     }
 }

@@ -7,6 +7,8 @@ mod subject;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use node::engine::request::ClientRequest;
+use node::engine::wal::log::{AppendError, LogReport};
 use node::engine::wal::settings::{LogConfig, SyncPolicy};
 use proto::key::Key;
 use proto::time::Now;
@@ -137,7 +139,7 @@ impl SimShard {
         if !self.subject.is_at_rest() {
             return Err("the shard does not come to rest".to_owned());
         }
-        if self.subject.write_refusal().is_none() {
+        if self.write_refusal().is_none() {
             self.oracle.promise_all();
         }
         self.reopen(look)
@@ -195,10 +197,16 @@ impl SimShard {
         &self.trace[self.trace.len().saturating_sub(TRACE_LINES)..]
     }
 
+    /// How the log does, once it is open.
+    #[must_use]
+    pub fn report(&self) -> Option<LogReport> {
+        self.subject.report()
+    }
+
     /// Why writes are refused now, when they are.
     #[must_use]
-    pub fn write_refusal(&self) -> Option<String> {
-        self.subject.write_refusal()
+    pub fn write_refusal(&self) -> Option<AppendError> {
+        self.report()?.refusal
     }
 
     /// Whether the answers of a log with this policy are promises.
@@ -221,20 +229,28 @@ impl SimShard {
         let value = value_of(self.dice.roll(), bytes);
         let id = self.oracle.put(key, &value, expiry_ms);
         let token = self.ask(Asked::Put(id));
-        self.subject.put(token, key, &value, ttl_s, self.now);
+        let request = ClientRequest::Put {
+            key,
+            ttl_s,
+            replication: 1,
+            value: &value,
+        };
+        self.subject.ask(token, &request, self.now);
     }
 
     fn delete(&mut self, key: u16) {
         let key = key_of(key);
         let id = self.oracle.delete(key);
         let token = self.ask(Asked::Delete(id, key));
-        self.subject.delete(token, key, self.now);
+        self.subject
+            .ask(token, &ClientRequest::Delete { key }, self.now);
     }
 
     fn get(&mut self, key: u16) {
         let key = key_of(key);
         let token = self.ask(Asked::Get(key));
-        self.subject.get(token, key, self.now);
+        self.subject
+            .ask(token, &ClientRequest::Get { key }, self.now);
     }
 
     fn ask(&mut self, asked: Asked) -> u64 {

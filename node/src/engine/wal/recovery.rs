@@ -141,6 +141,12 @@ pub enum RecoveryError {
         /// Why.
         error: DiskError,
     },
+    /// What was read cannot be made durable (the medium's fault).
+    #[error("what was read of the log cannot be made durable: {reason}")]
+    Unsettled {
+        /// The system's words.
+        reason: String,
+    },
     /// The records do not fit the memory cap (the operator's to mend).
     #[error("the log holds more than memory_max allows: {reason}")]
     Memory {

@@ -389,6 +389,7 @@ impl Walk {
         }
         let mut start = LogStart {
             next_lsn,
+            attested: self.attested.min(previous(next_lsn)),
             stamp: self.stamp,
             ..LogStart::default()
         };

@@ -31,6 +31,7 @@ fn judge(files: &BTreeMap<FileName, Vec<u8>>) -> Outcome {
     Outcome {
         start,
         puts,
+        origins: Vec::new(),
         report,
     }
 }
@@ -54,7 +55,7 @@ fn walk_all(
     for (index, bytes) in files.values().enumerate() {
         if read.contains(&index) {
             walk.read(index, bytes, &mut |entry: &Entry<'_>| {
-                puts.push(lsn_of(entry));
+                puts.push(origin(entry).0);
                 Ok(())
             })?;
         } else {
