@@ -132,7 +132,7 @@ fn data_that_is_damaged_or_too_large_is_refused_with_its_place() {
     for setting in &mut small.settings {
         *setting = setting.replace("8MiB", "64KiB");
     }
-    let mut node = start(plan);
+    let node = start(plan);
     write(&mut node.client(), 0..100, 3000);
     let plan = stopped(node);
     fs::write(small.ini_path(), small.ini()).expect("the folder is writable");
@@ -154,7 +154,7 @@ fn data_that_is_damaged_or_too_large_is_refused_with_its_place() {
 
 #[test]
 fn data_that_is_being_read_keeps_clients_out_and_shows_how_far_it_is() {
-    let mut node = durable(&["ttl_max = 30d"]);
+    let node = durable(&["ttl_max = 30d"]);
     write(&mut node.client(), 10..1500, 64_000);
     let mut node = stopped(node).start();
     let progress = recovering(&mut node);
@@ -168,7 +168,7 @@ fn data_that_is_being_read_keeps_clients_out_and_shows_how_far_it_is() {
     let ended = process.wait(secs(20));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 
-    let mut node = start(plan);
+    let node = start(plan);
     expect(&mut node.client(), 10..1500, 64_000);
     node.wait_log(&["recovered", "records=", "torn_bytes="]);
     let verbose = http::get(node.plan.admin(), "/readyz?verbose", secs(5)).expect("an answer");
