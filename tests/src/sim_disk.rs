@@ -420,8 +420,9 @@ impl SimDisk {
         Err(error(kind, op, "injected"))
     }
 
-    /// What a failed job leaves: a write some of its bytes, a name perhaps itself, and a sync pages
-    /// that the system takes for clean from then on.
+    /// What a failed job leaves: a write some of its bytes, a name perhaps itself, and a sync of a
+    /// file pages that the system takes for clean from then on. Names stay to be synchronised: they
+    /// are the file system's own data, of which it forgets nothing without stopping for good.
     fn fail_partly(&mut self, flight: &Flight, kind: DiskErrorKind) {
         match (&flight.job.op, flight.effect.clone()) {
             (DiskOp::Sync { .. }, _) => {
@@ -429,9 +430,6 @@ impl SimDisk {
                 self.settle(PendingState::Doomed, flight.covers, |effect| {
                     !effect.is_name() && Some(effect.file()) == file
                 });
-            }
-            (DiskOp::SyncFolder, _) => {
-                self.settle(PendingState::Doomed, flight.covers, Effect::is_name);
             }
             (op, Some(Effect::Data { file, offset, data })) => {
                 let bytes = self.dice.below(data.len() / SECTOR + 1) * SECTOR;

@@ -4,6 +4,7 @@
 mod api_floods;
 mod api_rows;
 mod api_time;
+mod bit_flips;
 mod command_line;
 mod config_errors;
 mod crash_images;

@@ -280,25 +280,30 @@ impl Case {
         let oracle = shard.oracle.clone();
         let config = self.script.config();
         let mut after = SimShard::start(config, disk, oracle, shard.now, dice.roll());
-        after.recover(&mut |_| Ok(()))?;
-        let (records, clocks) = (after.records(), after.clocks());
-        after.oracle.check(&records, clocks)?;
-        after.oracle.settle(&records, clocks, true);
-        for key in 0..4 {
-            after.act(
-                &Action::Put {
-                    key,
-                    bytes: 200,
-                    ttl_s: 1_000,
-                },
-                &mut |_| Ok(()),
-            )?;
-        }
-        after.act(&Action::Settle, &mut |_| Ok(()))?;
-        match after.write_refusal() {
-            None => read_all(&mut after),
-            Some(refusal) => Err(refusal.to_string()),
-        }
+        let done = go_on_after_restart(&mut after);
+        done.map_err(|why| format!("{why}\n  {}\n  before:", after.trace().join("\n  ")))
+    }
+}
+
+fn go_on_after_restart(after: &mut SimShard) -> Result<(), String> {
+    after.recover(&mut |_| Ok(()))?;
+    let (records, clocks) = (after.records(), after.clocks());
+    after.oracle.check(&records, clocks)?;
+    after.oracle.settle(&records, clocks, true);
+    for key in 0..4 {
+        after.act(
+            &Action::Put {
+                key,
+                bytes: 200,
+                ttl_s: 1_000,
+            },
+            &mut |_| Ok(()),
+        )?;
+    }
+    after.act(&Action::Settle, &mut |_| Ok(()))?;
+    match after.write_refusal() {
+        None => read_all(after),
+        Some(refusal) => Err(refusal.to_string()),
     }
 }
 
