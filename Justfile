@@ -28,6 +28,10 @@ power-cut rounds="1000":
 disks:
     cargo test --release -p chordite-tests --test all -- --nocapture full_disk failing_disk
 
+# Recover arbitrary bytes for so many seconds (needs a nightly compiler and cargo-fuzz)
+fuzz seconds="600":
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz recovery -- -max_total_time={{seconds}}
+
 # Carry out a scenario of bench/scenarios and write it to results/
 bench scenario="default":
     cargo run --release --bin bench -- run {{scenario}}

@@ -64,6 +64,8 @@ pub enum Language {
     Native(PathBuf),
     /// GET and SET of redis.
     Resp,
+    /// `get` and `set` of memcached.
+    Memcached,
 }
 
 impl Run {
@@ -106,7 +108,7 @@ impl Run {
         for target in &self.targets {
             let flag = match self.language {
                 Language::Native(_) => "--native",
-                Language::Echo | Language::Dht | Language::Resp => "--target",
+                Language::Echo | Language::Dht | Language::Resp | Language::Memcached => "--target",
             };
             flags.extend([flag.into(), target.into()]);
         }
@@ -124,6 +126,7 @@ impl Run {
                 flags.extend(["--confirm".into(), confirm.into()]);
             }
             Language::Resp => flags.extend(["--protocol".into(), "resp".into()]),
+            Language::Memcached => flags.extend(["--protocol".into(), "memcached".into()]),
             Language::Native(identity) => {
                 flags.extend(["--identity".into(), identity.into()]);
             }

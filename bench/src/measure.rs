@@ -154,7 +154,8 @@ pub fn of_requests(summary: &Summary, cpu: Duration) -> Figures {
         };
         figures.extend([(p50, latency.p50_us), (p99, latency.p99_us)]);
     }
-    if summary.workload.put_ratio > 0.0 {
+    // The other protocols answer a write themselves.
+    if summary.protocol == "dht" && summary.workload.put_ratio > 0.0 {
         let share = summary.counts.superseded as f64 / requests * 100.0;
         figures.insert(Measure::SupersededShare, share);
     }
@@ -256,6 +257,7 @@ mod tests {
         };
         (summary.counts.completed, summary.counts.superseded) = (200, 3);
         summary.workload.put_ratio = 0.5;
+        summary.protocol = "dht".to_owned();
         let figures = of_requests(&summary, Duration::from_millis(5));
         assert_eq!(figures[&Measure::GetP99], 3.0);
         assert_eq!(figures[&Measure::PutP99], 5.0);

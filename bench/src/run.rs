@@ -245,7 +245,7 @@ impl<'a> Round<'a> {
     }
 
     fn write_keys(&self, subject: &Subject, running: &Running, load: &Load) -> Result<()> {
-        if !matches!(subject.kind, SubjectKind::Ring | SubjectKind::Redis) {
+        if matches!(subject.kind, SubjectKind::Echo | SubjectKind::Disk) {
             return Ok(());
         }
         let folder = format!("preload-{}-{}", subject.name, load.name);

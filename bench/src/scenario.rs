@@ -14,8 +14,9 @@
 //! [[subject]]
 //! name = "node"
 //! kind = "ring"                  # `ring` (chordite dev), `echo` (the floor, bench echo), `disk`
-//!                                # (its own limit, bench disk), `redis` (when it is installed)
-//! settings = { fsync = "never" } # `--set key=value` of a ring, `--key value` of redis
+//!                                # (its own limit, bench disk), `redis` and `memcached` (left
+//!                                # out when they are not installed)
+//! settings = { fsync = "never" } # `--set key=value` of a ring, `--key value` of those two
 //! nodes = 1                      # ring only, as are the following
 //! shards = 1                     # 0: the node's own default
 //! fresh = false                  # true: a new ring for every turn instead of one for all rounds
@@ -108,7 +109,7 @@ pub struct Subject {
     /// Shards of each node; 0 leaves it to the node.
     #[serde(default = "one_shard")]
     pub shards: u8,
-    /// Configuration of each node, or of redis.
+    /// Configuration of each node, or of a server of another project.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
     /// A new ring for every turn.
@@ -131,6 +132,8 @@ pub enum SubjectKind {
     Disk,
     /// A redis-server out of `PATH`.
     Redis,
+    /// A memcached out of `PATH`.
+    Memcached,
 }
 
 /// A bound on a figure, or on the ratio of two.

@@ -1,4 +1,5 @@
-//! A subject of a scenario while it runs: the echo floor, a ring, redis, or the bare disk.
+//! A subject of a scenario while it runs: the echo floor, a ring, a server of another project, or
+//! the bare disk.
 //!
 //! Hides which of them it is from whoever lets it take turns: processes to account for, addresses
 //! to ask, a language to ask in, a way to stop.
@@ -13,8 +14,8 @@ use crate::binaries::Binaries;
 use crate::generator::Language;
 use crate::machine;
 use crate::process::{self, Process, Program};
-use crate::redis::{self, Redis};
 use crate::ring::{Ring, RingNode, RingOptions};
+use crate::rival::{Brand, Rival};
 use crate::scenario::{Protocol, Subject, SubjectKind, Through};
 use crate::usage::{Cpu, resident_bytes};
 
@@ -32,7 +33,7 @@ enum Server {
         address: String,
     },
     Ring(Ring),
-    Redis(Redis),
+    Rival(Rival),
     /// Nothing runs between its turns; the program's segments are in this folder.
     Disk(PathBuf),
 }
@@ -40,8 +41,17 @@ enum Server {
 /// Why a subject cannot take part on this machine; `None` when it can.
 #[must_use]
 pub fn absence(subject: &Subject) -> Option<String> {
-    let is_absent = subject.kind == SubjectKind::Redis && !process::is_installed(redis::PROGRAM);
-    is_absent.then(|| format!("{}: {} is not installed", subject.name, redis::PROGRAM))
+    let program = brand(subject.kind)?.program();
+    let is_absent = !process::is_installed(program);
+    is_absent.then(|| format!("{}: {program} is not installed", subject.name))
+}
+
+fn brand(kind: SubjectKind) -> Option<Brand> {
+    match kind {
+        SubjectKind::Redis => Some(Brand::Redis),
+        SubjectKind::Memcached => Some(Brand::Memcached),
+        SubjectKind::Echo | SubjectKind::Ring | SubjectKind::Disk => None,
+    }
 }
 
 impl Running {
@@ -58,8 +68,9 @@ impl Running {
         let server = match subject.kind {
             SubjectKind::Echo => start_echo(binaries, folder, core)?,
             SubjectKind::Ring => Server::Ring(start_ring(binaries, folder, subject, core)?),
-            SubjectKind::Redis => Server::Redis(Redis::start(folder, &subject.settings, core)?),
             SubjectKind::Disk => Server::Disk(folder.to_owned()),
+            SubjectKind::Redis => start_rival(Brand::Redis, folder, subject, core)?,
+            SubjectKind::Memcached => start_rival(Brand::Memcached, folder, subject, core)?,
         };
         let mut running = Self {
             server,
@@ -81,11 +92,13 @@ impl Running {
             Server::Ring(ring) => ring.about()?,
             Server::Echo { .. } => "echo server".to_owned(),
             Server::Disk(_) => format!("bench disk, {}", kept()),
-            Server::Redis(_) => {
-                let mut parts = vec![redis::PROGRAM.to_owned()];
+            Server::Rival(rival) => {
+                let mut parts = vec![rival.brand.program().to_owned()];
                 let settings = subject.settings.iter();
                 parts.extend(settings.map(|(key, value)| format!("{key} {value}")));
-                parts.push(kept());
+                if rival.brand == Brand::Redis {
+                    parts.push(kept());
+                }
                 parts.join(", ")
             }
         };
@@ -97,7 +110,7 @@ impl Running {
         match &self.server {
             Server::Echo { process, .. } => vec![process.pid()],
             Server::Ring(ring) => ring.pids(),
-            Server::Redis(redis) => vec![redis.process.pid()],
+            Server::Rival(rival) => vec![rival.process.pid()],
             Server::Disk(_) => Vec::new(),
         }
     }
@@ -107,7 +120,7 @@ impl Running {
     pub fn admins(&self) -> Vec<SocketAddr> {
         match &self.server {
             Server::Ring(ring) => ring.admins(),
-            Server::Echo { .. } | Server::Redis(_) | Server::Disk(_) => Vec::new(),
+            Server::Echo { .. } | Server::Rival(_) | Server::Disk(_) => Vec::new(),
         }
     }
 
@@ -116,7 +129,7 @@ impl Running {
     pub fn segments(&self) -> Option<&Path> {
         match &self.server {
             Server::Disk(folder) => Some(folder),
-            Server::Echo { .. } | Server::Ring(_) | Server::Redis(_) => None,
+            Server::Echo { .. } | Server::Ring(_) | Server::Rival(_) => None,
         }
     }
 
@@ -127,7 +140,7 @@ impl Running {
     pub fn restart(&mut self) -> Result<Duration> {
         match &mut self.server {
             Server::Ring(ring) => Ok(ring.restart()?),
-            Server::Echo { .. } | Server::Redis(_) | Server::Disk(_) => {
+            Server::Echo { .. } | Server::Rival(_) | Server::Disk(_) => {
                 bail!("only a node can be restarted")
             }
         }
@@ -159,7 +172,7 @@ impl Running {
     pub fn metric(&self, name: &str) -> Result<Option<f64>> {
         match &self.server {
             Server::Ring(ring) => Ok(ring.metric(name)?),
-            Server::Echo { .. } | Server::Redis(_) | Server::Disk(_) => Ok(None),
+            Server::Echo { .. } | Server::Rival(_) | Server::Disk(_) => Ok(None),
         }
     }
 
@@ -170,7 +183,9 @@ impl Running {
     pub fn targets(&self, protocol: Protocol, through: Through) -> Result<(Vec<String>, Language)> {
         let ring = match &self.server {
             Server::Echo { address, .. } => return Ok((vec![address.clone()], Language::Echo)),
-            Server::Redis(redis) => return Ok((vec![redis.address.clone()], Language::Resp)),
+            Server::Rival(rival) => {
+                return Ok((vec![rival.address.clone()], rival.brand.language()));
+            }
             Server::Disk(_) => bail!("a disk is asked nothing"),
             Server::Ring(ring) => ring,
         };
@@ -189,14 +204,14 @@ impl Running {
         })
     }
 
-    /// Stops it: a ring gracefully, the echo server (which has no way to end) and redis (whose data
-    /// nobody needs) at once.
+    /// Stops it: a ring gracefully, the echo server (which has no way to end) and a server
+    /// of another project (whose data nobody needs) at once.
     ///
     /// # Errors
     /// When a ring does not end with success.
     pub fn stop(self) -> Result<()> {
         match self.server {
-            Server::Echo { process, .. } | Server::Redis(Redis { process, .. }) => process.kill(),
+            Server::Echo { process, .. } | Server::Rival(Rival { process, .. }) => process.kill(),
             Server::Ring(ring) => ring.stop()?,
             Server::Disk(_) => {}
         }
@@ -213,6 +228,16 @@ fn start_echo(binaries: &Binaries, folder: &Path, core: Option<usize>) -> Result
         line.map(str::to_owned)
     })?;
     Ok(Server::Echo { process, address })
+}
+
+fn start_rival(
+    brand: Brand,
+    folder: &Path,
+    subject: &Subject,
+    core: Option<usize>,
+) -> Result<Server> {
+    let rival = Rival::start(brand, folder, &subject.settings, core)?;
+    Ok(Server::Rival(rival))
 }
 
 /// Places on the circle follow from names and names from ports, so another start is another draw.

@@ -173,6 +173,8 @@ enum TargetProtocol {
     Dht,
     /// GET and SET of redis and valkey
     Resp,
+    /// get and set of memcached, as text
+    Memcached,
     /// Frames that come back as they are
     Echo,
 }
@@ -278,6 +280,7 @@ impl RunArgs {
         match self.protocol {
             TargetProtocol::Dht => Ok(Protocol::Dht),
             TargetProtocol::Resp => Ok(Protocol::Resp),
+            TargetProtocol::Memcached => Ok(Protocol::Memcached),
             TargetProtocol::Echo if (1..=FRAME_BYTES_MAX).contains(&self.frame_bytes) => {
                 Ok(Protocol::Echo {
                     frame_bytes: self.frame_bytes,

@@ -19,6 +19,7 @@ pub mod hgrm;
 pub mod hlog;
 pub mod keyspace;
 mod lane;
+mod memcached;
 mod native;
 pub mod payload;
 pub mod plan;

@@ -80,6 +80,8 @@ pub enum Protocol {
     },
     /// GET and SET of redis and valkey.
     Resp,
+    /// `get` and `set` of memcached, as text.
+    Memcached,
     /// Frames of one size that come back as they are: the floor of every measurement.
     Echo {
         /// The size of a frame.
@@ -95,6 +97,7 @@ impl Protocol {
             Self::Dht => "dht",
             Self::Native { .. } => "native",
             Self::Resp => "resp",
+            Self::Memcached => "memcached",
             Self::Echo { .. } => "echo",
         }
     }

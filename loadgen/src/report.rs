@@ -34,7 +34,7 @@ pub struct Summary {
     pub command: Vec<String>,
     /// When the measured part began, milliseconds since 1970.
     pub started_unix_ms: u64,
-    /// `dht`, `native`, `resp` or `echo`.
+    /// `dht`, `native`, `resp`, `memcached` or `echo`.
     pub protocol: String,
     /// The targets, in the order given.
     pub targets: Vec<String>,

@@ -22,6 +22,7 @@ use crate::echo::Echo;
 use crate::hgrm;
 use crate::hlog::HistogramLog;
 use crate::lane::Clock;
+use crate::memcached::Memcached;
 use crate::native::Native;
 use crate::plan::{Plan, Protocol};
 use crate::progress::Progress;
@@ -83,6 +84,7 @@ pub fn run(plan: Plan, interrupt: &Arc<AtomicBool>) -> Result<Outcome, RunError>
         Protocol::Dht => run_with::<Dht>(&plan, &data, interrupt),
         Protocol::Native { .. } => run_with::<Native>(&plan, &data, interrupt),
         Protocol::Resp => run_with::<Resp>(&plan, &data, interrupt),
+        Protocol::Memcached => run_with::<Memcached>(&plan, &data, interrupt),
         Protocol::Echo { .. } => run_with::<Echo>(&plan, &data, interrupt),
     }
 }

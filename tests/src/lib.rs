@@ -16,6 +16,7 @@ pub mod dht;
 pub mod dice;
 pub mod durable;
 pub mod fuse;
+pub mod fuzz;
 pub mod http;
 pub mod journal;
 pub mod log_oracle;

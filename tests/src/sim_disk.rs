@@ -433,10 +433,17 @@ impl SimDisk {
             (DiskOp::SyncFolder, _) => {
                 self.settle(PendingState::Doomed, flight.covers, Effect::is_name);
             }
-            (_, Some(Effect::Data { file, offset, data })) => {
+            (op, Some(Effect::Data { file, offset, data })) => {
                 let bytes = self.dice.below(data.len() / SECTOR + 1) * SECTOR;
                 let data = data.front(bytes);
-                self.keep(Effect::Data { file, offset, data }, PendingState::Doomed);
+                // A durable write goes past the cache: what is read of it is on the medium.
+                let state = match op {
+                    DiskOp::Write {
+                        is_durable: true, ..
+                    } => PendingState::Firm,
+                    _ => PendingState::Doomed,
+                };
+                self.keep(Effect::Data { file, offset, data }, state);
             }
             (_, Some(effect)) if kind == DiskErrorKind::Broken && self.dice.one_in(2) => {
                 self.keep(effect, PendingState::Doomed);

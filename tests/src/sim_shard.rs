@@ -7,6 +7,8 @@ mod subject;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use node::engine::request::ClientRequest;
+use node::engine::wal::log::{AppendError, LogReport};
 use node::engine::wal::settings::{LogConfig, SyncPolicy};
 use proto::key::Key;
 use proto::time::Now;
@@ -31,6 +33,8 @@ pub struct SimShard {
     latest_ms: u64,
     asked: BTreeMap<u64, Asked>,
     next: u64,
+    /// Reads that were not served.
+    refused_reads: u64,
     /// How many jobs were submitted or ended.
     steps: u64,
     /// What the last ones were.
@@ -64,6 +68,7 @@ impl SimShard {
             latest_ms: now.wall_ms,
             asked: BTreeMap::new(),
             next: 0,
+            refused_reads: 0,
             steps: 0,
             trace: Vec::new(),
         }
@@ -137,7 +142,7 @@ impl SimShard {
         if !self.subject.is_at_rest() {
             return Err("the shard does not come to rest".to_owned());
         }
-        if self.subject.write_refusal().is_none() {
+        if self.write_refusal().is_none() {
             self.oracle.promise_all();
         }
         self.reopen(look)
@@ -183,6 +188,12 @@ impl SimShard {
         self.config
     }
 
+    /// How many reads were not served.
+    #[must_use]
+    pub fn refused_reads(&self) -> u64 {
+        self.refused_reads
+    }
+
     /// How many jobs were submitted or ended so far.
     #[must_use]
     pub fn steps(&self) -> u64 {
@@ -195,10 +206,16 @@ impl SimShard {
         &self.trace[self.trace.len().saturating_sub(TRACE_LINES)..]
     }
 
+    /// How the log does, once it is open.
+    #[must_use]
+    pub fn report(&self) -> Option<LogReport> {
+        self.subject.report()
+    }
+
     /// Why writes are refused now, when they are.
     #[must_use]
-    pub fn write_refusal(&self) -> Option<String> {
-        self.subject.write_refusal()
+    pub fn write_refusal(&self) -> Option<AppendError> {
+        self.report()?.refusal
     }
 
     /// Whether the answers of a log with this policy are promises.
@@ -221,20 +238,28 @@ impl SimShard {
         let value = value_of(self.dice.roll(), bytes);
         let id = self.oracle.put(key, &value, expiry_ms);
         let token = self.ask(Asked::Put(id));
-        self.subject.put(token, key, &value, ttl_s, self.now);
+        let request = ClientRequest::Put {
+            key,
+            ttl_s,
+            replication: 1,
+            value: &value,
+        };
+        self.subject.ask(token, &request, self.now);
     }
 
     fn delete(&mut self, key: u16) {
         let key = key_of(key);
         let id = self.oracle.delete(key);
         let token = self.ask(Asked::Delete(id, key));
-        self.subject.delete(token, key, self.now);
+        self.subject
+            .ask(token, &ClientRequest::Delete { key }, self.now);
     }
 
     fn get(&mut self, key: u16) {
         let key = key_of(key);
         let token = self.ask(Asked::Get(key));
-        self.subject.get(token, key, self.now);
+        self.subject
+            .ask(token, &ClientRequest::Get { key }, self.now);
     }
 
     fn ask(&mut self, asked: Asked) -> u64 {
@@ -265,7 +290,7 @@ impl SimShard {
                 (Asked::Get(key), Answer::Value(found)) => {
                     self.oracle.read(key, Some(&found), clocks)?;
                 }
-                (Asked::Get(_), Answer::Refused(_) | Answer::Unknown(_)) => {}
+                (Asked::Get(_), Answer::Refused(_)) => self.refused_reads += 1,
                 (asked, answer) => return Err(format!("{asked:?} heard {answer:?}")),
             }
         }

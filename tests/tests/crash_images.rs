@@ -194,13 +194,13 @@ fn examine(shard: &SimShard, place: &Place, counts: &mut Counts) -> Result<(), S
     let image = shard.disk.crash(&place.choice);
     let mut dice = Dice::new(place.inner);
     let (one_more, again, kill) = (dice.one_in(8), dice.one_in(16), dice.one_in(24));
-    let mut after = recovered(shard, image.clone(), true, &mut dice)?;
+    let wall_ms = start_ms(shard, true, &mut dice);
+    let mut after = recovered(shard, image.clone(), wall_ms, &mut dice)?;
     let records = after.records();
     shard.oracle.check(&records, after.clocks())?;
     if one_more {
         counts.recovered_twice += 1;
-        let mut twin = recovered(shard, image, true, &mut dice)?;
-        twin.set_wall(after.now.wall_ms);
+        let twin = recovered(shard, image, wall_ms, &mut dice)?;
         if twin.records() != records {
             return Err("a second recovery of the same image differs".to_owned());
         }
@@ -215,27 +215,33 @@ fn examine(shard: &SimShard, place: &Place, counts: &mut Counts) -> Result<(), S
         after.oracle.settle(&records, after.clocks(), true);
         crash_again(&mut after, &mut dice, &mut counts.crashed_again)?;
     }
-    if kill && std::env::var("NO_KILL").is_err() {
+    if kill {
         kill_then_cut(shard, &mut dice, &mut counts.killed_then_cut)?;
     }
     Ok(())
 }
 
-/// The shard that starts on an image, a while later or with a wall clock that was set back.
+/// What the wall clock reads at a start: the same, a while later, or less than before.
+fn start_ms(shard: &SimShard, may_set_back: bool, dice: &mut Dice) -> u64 {
+    let wall_ms = shard.now.wall_ms;
+    match dice.below(32) {
+        0 if may_set_back => wall_ms - 1 - dice.below(3_600_000),
+        1..=8 => wall_ms + dice.below(3_000),
+        _ => wall_ms,
+    }
+}
+
+/// The shard that has started on an image.
 fn recovered(
     shard: &SimShard,
     image: DiskImage,
-    may_set_back: bool,
+    wall_ms: u64,
     dice: &mut Dice,
 ) -> Result<SimShard, String> {
     let disk = SimDisk::from_image(image, dice.roll());
     let oracle = Oracle::new(SimShard::is_strict(shard.config().sync));
     let mut after = SimShard::start(shard.config(), disk, oracle, shard.now, dice.roll());
-    if dice.one_in(4) {
-        after.set_wall(shard.now.wall_ms + dice.below(3_000));
-    } else if may_set_back && dice.one_in(32) {
-        after.set_wall(shard.now.wall_ms - 1 - dice.below(3_600_000));
-    }
+    after.set_wall(wall_ms);
     after.recover(&mut |_| Ok(()))?;
     Ok(after)
 }
@@ -258,7 +264,8 @@ fn crash_again(after: &mut SimShard, dice: &mut Dice, count: &mut u64) -> Result
         }
         *count += 1;
         let (_, choice) = CrashChoice::any(shard.disk.loose_count(), &mut inner);
-        let again = recovered(shard, shard.disk.crash(&choice), false, &mut inner);
+        let wall_ms = start_ms(shard, false, &mut inner);
+        let again = recovered(shard, shard.disk.crash(&choice), wall_ms, &mut inner);
         let judged = again.and_then(|again| shard.oracle.check(&again.records(), again.clocks()));
         judged.map_err(|why| second(shard, &choice, &why))
     };

@@ -143,7 +143,7 @@ impl Shard {
             Journal::Memory => Phase::Memory,
             Journal::Recovering(reading) => Phase::Recovering(reading.recovery.report()),
             Journal::Open(log) => match &self.recovered {
-                Some(report) if !log.is_settled() => Phase::Recovering(report),
+                Some(report) if !self.is_serving() => Phase::Recovering(report),
                 _ => Phase::Open(log.report()),
             },
             Journal::Failed(error) => Phase::Failed(error),
@@ -169,13 +169,14 @@ impl Shard {
         self.dropped.pop_front()
     }
 
-    /// Whether requests are served: there is no log, or it is open and what was read of it would
-    /// survive a power cut.
+    /// Whether requests are served: there is no log, or it is open. What was read of it may come
+    /// from the system's cache, with the disk to follow: where answers promise durability, nothing
+    /// is served before the disk has it.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         match &self.journal {
             Journal::Memory => true,
-            Journal::Open(log) => log.is_settled(),
+            Journal::Open(log) => !self.is_durable || log.is_settled(),
             Journal::Recovering(_) | Journal::Failed(_) => false,
         }
     }
@@ -311,9 +312,8 @@ impl Shard {
             });
             self.dropped.push_back(dropped);
         }
-        if let Some(AppendError::Poisoned { reason }) = log.refusal().filter(|_| !log.is_settled())
-        {
-            self.journal = Journal::Failed(RecoveryError::Unsettled { reason });
+        if let Some(error) = log.unsettled().filter(|_| self.is_durable) {
+            self.journal = Journal::Failed(error);
         }
     }
 
@@ -398,8 +398,11 @@ fn told(error: &PutError, memory_max: u64) -> String {
 /// What a store may take while the log is read: the same records lie otherwise in memory when they
 /// come in another order, and a node that was full must start again.
 fn recovery_bytes_max(memory_max: u64) -> u64 {
-    memory_max.saturating_add(memory_max / 16 + (1 << 20))
+    memory_max.saturating_add(memory_max / 16 + RECOVERY_BYTES_MORE)
 }
+
+/// Bytes that a small store may take more: a few pages.
+const RECOVERY_BYTES_MORE: u64 = 256 * 1024;
 
 /// What a record takes in a log above its key and value, half the padding included.
 const RECORD_BYTES_ABOVE_PAYLOAD: u64 = (PUT_HEAD_BYTES - KEY_BYTES + ALIGN_BYTES / 2) as u64;

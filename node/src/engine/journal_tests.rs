@@ -311,7 +311,12 @@ fn a_restart_brings_everything_back_but_what_has_expired() {
         "the expired take no memory"
     );
     let report = rig.shard.recovered().expect("it was read");
-    assert!(report.records >= 300 && report.bytes_read > 0);
+    assert!(report.bytes_read > 0, "{report:?}");
+    // Compaction may have left out some of those that do not count any more.
+    assert!(
+        (want.len() as u64..=343).contains(&report.records),
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -425,14 +430,14 @@ fn what_the_cap_admitted_is_applied_and_the_rest_is_refused_before_it_is_logged(
     let rig = Rig::start(rig.disk, small, log, rig.now);
     assert_eq!(rig.records(), records, "a full node starts again");
     let half = ShardConfig {
-        memory_max: 1 << 18,
+        memory_max: 1 << 19,
         ..config()
     };
     let rig = Rig::start(rig.disk, half, log, rig.now);
     let Phase::Failed(RecoveryError::Memory { reason }) = rig.shard.phase() else {
         panic!("it does not fit: {:?}", rig.shard.phase())
     };
-    assert!(reason.contains("may use 262144"), "{reason}");
+    assert!(reason.contains("may use 524288"), "{reason}");
     assert!(!rig.shard.is_serving());
 }
 

@@ -175,6 +175,9 @@ impl Shard {
         value: &[u8],
         now: Now,
     ) -> Result<Applied, WriteError> {
+        if !self.is_serving() {
+            return Err(WriteError::NotOpen);
+        }
         let version = self.clock.next(now.wall_ms);
         let expiry_ms = self.ttl.expiry_ms(ttl_s, now.wall_ms);
         let record = Record {

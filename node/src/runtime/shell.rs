@@ -64,6 +64,7 @@ pub(crate) struct Shell {
     pub(crate) disk_moved: Notify,
     /// Why the log refuses writes, as it was logged.
     refusal: RefCell<Option<AppendError>>,
+    is_damage_told: Cell<bool>,
     /// Which troubles were logged lately.
     pub(crate) log_gate: RefCell<LogGate>,
     /// Opens when the worker ends: loops without an end of their own leave then.
@@ -104,6 +105,7 @@ impl Shell {
             disk,
             disk_moved: Notify::default(),
             refusal: RefCell::default(),
+            is_damage_told: Cell::default(),
             clock,
             mail,
             turn: Notify::default(),
@@ -320,12 +322,16 @@ impl Shell {
         self.tell_refusal();
     }
 
-    /// Logs once that the log refuses writes, and once that it takes them again.
+    /// Logs once that the log refuses writes, and once that it takes them again; and once that it
+    /// cannot be compacted.
     fn tell_refusal(&self) {
-        let refusal = match self.core.borrow().shard().phase() {
-            Phase::Open(report) => report.refusal,
-            Phase::Memory | Phase::Recovering(_) | Phase::Failed(_) => None,
+        let (refusal, damage) = match self.core.borrow().shard().phase() {
+            Phase::Open(report) => (report.refusal, report.damage),
+            Phase::Memory | Phase::Recovering(_) | Phase::Failed(_) => (None, None),
         };
+        if let Some(damage) = damage.filter(|_| !self.is_damage_told.replace(true)) {
+            tracing::error!(shard = self.number, "the log cannot be compacted: {damage}");
+        }
         let mut told = self.refusal.borrow_mut();
         if told.as_ref().map(mem::discriminant) == refusal.as_ref().map(mem::discriminant) {
             return;

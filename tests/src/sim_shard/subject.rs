@@ -1,38 +1,45 @@
-//! The log of a shard at work on a simulated disk.
-//! First version: log and recovery beside a store, until the shard joins them.
+//! The shard under test with those who wait for it: what `Core` does with requests that the disk
+//! keeps waiting, for one shard without a ring.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use node::engine::record::Record;
-use node::engine::store::{Store, StoreLimits};
+use node::engine::journal::Phase;
+use node::engine::request::ClientRequest;
+use node::engine::service::{Served, Written};
+use node::engine::shard::{Shard, ShardConfig, TtlPolicy};
+use node::engine::store::ScanCursor;
 use node::engine::wal::disk::{DiskDone, DiskJob};
-use node::engine::wal::entry::Entry;
-use node::engine::wal::log::{AppendError, Log};
+use node::engine::wal::log::LogReport;
 use node::engine::wal::names::Lsn;
-use node::engine::wal::recovery::{FoundFile, Recovery, RecoveryConfig, RecoveryError};
+use node::engine::wal::recovery::FoundFile;
 use node::engine::wal::settings::LogConfig;
 use proto::key::Key;
+use proto::message::{FailureCode, Message};
 use proto::time::Now;
-use proto::version::{Version, VersionClock};
+use proto::version::Version;
 
 use crate::log_oracle::Found;
 
-/// A shard with its log.
+/// A shard with its log and its askers.
 pub struct Subject {
-    config: LogConfig,
-    state: State,
-    store: Store,
-    clock: VersionClock,
-    waiting: VecDeque<(Lsn, u64, Key, Version)>,
+    shard: Shard,
+    waiting: Vec<Waiter>,
     answers: Vec<(u64, Answer)>,
-    reads: Vec<(u64, Key)>,
 }
 
-enum State {
-    Recovering(Box<Recovery>),
-    Open(Box<Log>),
-    Refused(RecoveryError),
+/// Who waits for the disk.
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    token: u64,
+    lsn: Lsn,
+    awaited: Awaited,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Awaited {
+    Write(Written),
+    Read(Key),
 }
 
 /// What a request hears.
@@ -51,236 +58,119 @@ pub enum Answer {
 }
 
 impl Subject {
+    /// A shard that begins to recover what is in these files.
+    #[must_use]
     pub fn open(config: LogConfig, files: &[FoundFile]) -> Self {
-        let recovery = RecoveryConfig {
+        let ttl = TtlPolicy {
+            default_s: 1_000_000,
+            min_s: 1,
+            max_s: 1_000_000,
+        };
+        let shard = ShardConfig {
+            memory_max: 1 << 30,
+            ttl,
+            replication: 1,
             node: config.node,
-            shard: config.shard,
-            is_salvage: false,
+            seed: config.seed,
         };
         Self {
-            config,
-            state: State::Recovering(Box::new(Recovery::new(recovery, files))),
-            store: Store::new(
-                StoreLimits {
-                    memory_max: 1 << 30,
-                },
-                1,
-            ),
-            clock: VersionClock::new(config.node),
-            waiting: VecDeque::new(),
+            shard: Shard::with_log(shard, config, files),
+            waiting: Vec::new(),
             answers: Vec::new(),
-            reads: Vec::new(),
         }
     }
 
+    /// Whether it serves.
+    #[must_use]
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open(_))
+        self.shard.is_serving()
     }
 
-    pub fn refusal(&self) -> Option<&RecoveryError> {
-        match &self.state {
-            State::Refused(error) => Some(error),
-            _ => None,
+    /// Why it never will, when it is so.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        match self.shard.phase() {
+            Phase::Failed(error) => Some(error.to_string()),
+            Phase::Memory | Phase::Recovering(_) | Phase::Open(_) => None,
         }
     }
 
-    pub fn put(&mut self, token: u64, key: Key, value: &[u8], ttl_s: u32, now: Now) {
-        let expiry_ms = now.wall_ms + u64::from(ttl_s) * 1000;
-        let version = self.clock.next(now.wall_ms);
-        let record = Record {
-            key,
-            version,
-            expiry_ms,
-            value,
-        };
-        self.append(token, key, version, &Entry::Put(record));
-    }
-
-    pub fn delete(&mut self, token: u64, key: Key, now: Now) {
-        let is_under_way = self.waiting.iter().any(|waiting| waiting.2 == key);
-        if !is_under_way && self.store.get(&key, now.wall_ms).is_none() {
-            self.answers.push((token, Answer::Absent));
-            return;
+    /// How its log does.
+    #[must_use]
+    pub fn report(&self) -> Option<LogReport> {
+        match self.shard.phase() {
+            Phase::Open(report) => Some(report),
+            Phase::Memory | Phase::Recovering(_) | Phase::Failed(_) => None,
         }
-        let version = self.clock.next(now.wall_ms);
-        self.append(token, key, version, &Entry::Delete { key, version });
     }
 
-    pub fn get(&mut self, token: u64, key: Key, now: Now) {
-        if self.waiting.iter().any(|waiting| waiting.2 == key) {
-            self.reads.push((token, key));
-            return;
-        }
-        let found = self.store.get(&key, now.wall_ms).map(|record| Found {
-            version: record.version,
-            expiry_ms: record.expiry_ms,
-            value: record.value.to_vec(),
-        });
-        self.answers
-            .push((token, found.map_or(Answer::Absent, Answer::Value)));
-    }
-
-    fn append(&mut self, token: u64, key: Key, version: Version, entry: &Entry<'_>) {
-        let State::Open(log) = &mut self.state else {
-            panic!("not open");
-        };
-        match log.append(entry, version.stamp) {
-            Ok(lsn) => self.waiting.push_back((lsn, token, key, version)),
-            Err(
-                error @ (AppendError::Full { .. }
-                | AppendError::Poisoned { .. }
-                | AppendError::Busy),
-            ) => {
-                self.answers
-                    .push((token, Answer::Refused(error.to_string())));
+    /// Asks something; the answer comes with [`Subject::poll_answers`].
+    pub fn ask(&mut self, token: u64, request: &ClientRequest<'_>, now: Now) {
+        let (lsn, awaited) = match self.shard.serve(request, now) {
+            Served::Done(message) => {
+                self.answers.push((token, answer_of(&message)));
+                return self.end_waits(now);
             }
-        }
+            Served::Write { lsn, answer } => (lsn, Awaited::Write(answer)),
+            Served::After(lsn) => (lsn, Awaited::Read(request.key().expect("of a read"))),
+        };
+        let waiter = Waiter {
+            token,
+            lsn,
+            awaited,
+        };
+        self.waiting.push(waiter);
+        self.end_waits(now);
     }
 
+    /// The answers so far.
     pub fn poll_answers(&mut self) -> Vec<(u64, Answer)> {
         std::mem::take(&mut self.answers)
     }
 
+    /// The end of a job.
     pub fn handle_disk(&mut self, done: DiskDone, now: Now) {
-        match &mut self.state {
-            State::Refused(_) => {}
-            State::Open(log) => {
-                log.handle_disk(done, now);
-                self.drain(now);
-            }
-            State::Recovering(recovery) => {
-                let (store, clock) = (&mut self.store, &mut self.clock);
-                recovery.handle_disk(done, |entry| {
-                    apply(store, clock, entry, now);
-                    Ok(())
-                });
-                self.end_recovery(now);
-            }
-        }
+        self.shard.handle_disk(done, now);
+        self.end_waits(now);
     }
 
-    fn end_recovery(&mut self, now: Now) {
-        let State::Recovering(recovery) = &mut self.state else {
-            return;
-        };
-        match recovery.poll_outcome() {
-            None => {}
-            Some(Ok(start)) => {
-                let stamp = start.stamp;
-                self.clock.observe(Version { stamp, node: 0 });
-                self.state = State::Open(Box::new(Log::new(self.config, start, now)));
-            }
-            Some(Err(error)) => self.state = State::Refused(error),
-        }
-    }
-
+    /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
-        if let State::Open(log) = &mut self.state {
-            log.handle_timeout(now);
-            self.drain(now);
-        }
+        self.shard.handle_timeout(now);
+        self.end_waits(now);
     }
 
-    fn drain(&mut self, now: Now) {
-        let State::Open(log) = &mut self.state else {
-            return;
-        };
-        while let Some(batch) = log.poll_committed() {
-            for placed in batch.entries() {
-                let (lsn, token, _, version) = self.waiting.pop_front().expect("one a record");
-                assert_eq!(lsn, placed.lsn);
-                apply(&mut self.store, &mut self.clock, &placed.entry, now);
-                self.answers.push((token, Answer::Stored(version)));
-            }
-            log.recycle(batch);
-        }
-        if let Some(dropped) = log.poll_dropped() {
-            while self
-                .waiting
-                .back()
-                .is_some_and(|waiting| waiting.0 >= dropped.from)
-            {
-                let (_, token, ..) = self.waiting.pop_back().expect("just seen");
-                let reason = dropped.refusal.to_string();
-                self.answers.push((
-                    token,
-                    if dropped.may_be_written {
-                        Answer::Unknown(reason)
-                    } else {
-                        Answer::Refused(reason)
-                    },
-                ));
-            }
-        }
-        for (token, key) in std::mem::take(&mut self.reads) {
-            self.get(token, key, now);
-        }
-        let State::Open(log) = &mut self.state else {
-            return;
-        };
-        let mut live = 0;
-        let mut cursor = Some(Default::default());
-        while let Some(at) = cursor {
-            cursor = self.store.scan(at, now.wall_ms, |record| {
-                live += Entry::Put(*record).padded_bytes() as u64;
-            });
-        }
-        let (store, waiting) = (&self.store, &self.waiting);
-        log.compact(live, now, |record| {
-            let current = store.get(&record.key, now.wall_ms);
-            current.is_some_and(|it| it.version == record.version)
-                && !waiting.iter().any(|waiting| waiting.2 == record.key)
-        });
-    }
-
+    /// The next job.
     pub fn poll_job(&mut self, now: Now) -> Option<DiskJob> {
-        self.end_recovery(now);
-        match &mut self.state {
-            State::Recovering(recovery) => recovery.poll_job(),
-            State::Open(_) => {
-                self.drain(now);
-                let State::Open(log) = &mut self.state else {
-                    unreachable!()
-                };
-                log.poll_job(now)
-            }
-            State::Refused(_) => None,
-        }
+        let job = self.shard.poll_job(now);
+        self.end_waits(now);
+        job
     }
 
+    /// When to call [`Subject::handle_timeout`].
+    #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        match &self.state {
-            State::Open(log) => log.poll_timeout(),
-            _ => None,
-        }
+        self.shard.poll_timeout()
     }
 
+    /// Stops in order.
     pub fn close(&mut self) {
-        if let State::Open(log) = &mut self.state {
-            log.close();
-        }
+        self.shard.close_log();
     }
 
+    /// Whether it has stopped.
+    #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        match &self.state {
-            State::Open(log) => log.is_at_rest(),
-            _ => true,
-        }
-    }
-
-    pub fn write_refusal(&self) -> Option<String> {
-        match &self.state {
-            State::Open(log) => log.refusal().map(|refusal| refusal.to_string()),
-            _ => None,
-        }
+        self.shard.is_log_at_rest()
     }
 
     /// All records.
+    #[must_use]
     pub fn records(&self, now: Now) -> BTreeMap<Key, Found> {
         let mut records = BTreeMap::new();
-        let mut cursor = Some(Default::default());
+        let mut cursor = Some(ScanCursor::default());
         while let Some(at) = cursor {
-            cursor = self.store.scan(at, now.wall_ms, |record| {
+            cursor = self.shard.store().scan(at, now.wall_ms, |record| {
                 let found = Found {
                     version: record.version,
                     expiry_ms: record.expiry_ms,
@@ -291,18 +181,49 @@ impl Subject {
         }
         records
     }
+
+    /// Answers those whose record is committed, or given up.
+    fn end_waits(&mut self, now: Now) {
+        let committed = self.shard.committed();
+        self.end(now, |waiter| waiter.lsn <= committed, None);
+        while let Some(dropped) = self.shard.poll_dropped() {
+            let reason = dropped.refusal.to_string();
+            let given_up = if dropped.may_be_written {
+                Answer::Unknown(reason)
+            } else {
+                Answer::Refused(reason)
+            };
+            self.end(now, |waiter| waiter.lsn >= dropped.from, Some(&given_up));
+        }
+    }
+
+    fn end(&mut self, now: Now, is_over: impl Fn(&Waiter) -> bool, given_up: Option<&Answer>) {
+        let (over, waiting): (Vec<_>, Vec<_>) = self.waiting.iter().copied().partition(is_over);
+        self.waiting = waiting;
+        for waiter in over {
+            let answer = match (waiter.awaited, given_up) {
+                (Awaited::Write(_), Some(given_up)) => given_up.clone(),
+                (Awaited::Write(written), None) => answer_of(&written.message()),
+                (Awaited::Read(key), _) => answer_of(&self.shard.read(&key, now)),
+            };
+            self.answers.push((waiter.token, answer));
+        }
+    }
 }
 
-fn apply(store: &mut Store, clock: &mut VersionClock, entry: &Entry<'_>, now: Now) {
-    match entry {
-        Entry::Put(record) => {
-            clock.observe(record.version);
-            store.put(record, now).expect("there is room");
+fn answer_of(message: &Message<'_>) -> Answer {
+    match message {
+        Message::Stored(stored) => Answer::Stored(stored.version),
+        Message::Absent(_) => Answer::Absent,
+        Message::Value(value) => Answer::Value(Found {
+            version: value.version,
+            expiry_ms: value.expiry_ms,
+            value: value.value.to_vec(),
+        }),
+        Message::Failed(failed) if failed.code == FailureCode::Unknown => {
+            Answer::Unknown(failed.reason.clone())
         }
-        Entry::Delete { key, version } => {
-            clock.observe(*version);
-            store.remove(key, now.wall_ms);
-        }
-        Entry::Commit(_) => {}
+        Message::Failed(failed) => Answer::Refused(failed.reason.clone()),
+        other => panic!("a shard says {other:?}"),
     }
 }

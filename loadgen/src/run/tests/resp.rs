@@ -1,4 +1,5 @@
-//! Whole runs against a server that speaks as much RESP as GET and SET need.
+//! Whole runs against a server that speaks as much RESP as GET and SET need: one that does what it
+//! is asked, and one that refuses.
 
 use super::*;
 

@@ -21,6 +21,7 @@ use super::entry::Entry;
 use super::flight::Flight;
 use super::maker::{Maker, Plan};
 use super::names::{FileName, Lsn, SegmentNumber};
+use super::recovery::RecoveryError;
 pub use super::report::{AppendError, Dropped, LogReport};
 use super::settings::{LogConfig, SEGMENT_BYTES_MIN};
 use super::syncs::Syncs;
@@ -221,6 +222,17 @@ impl Log {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.maker.is_settled() && self.syncs.is_settled()
+    }
+
+    /// Why [`Log::is_settled`] will never be, when it is so: the medium is broken.
+    #[must_use]
+    pub fn unsettled(&self) -> Option<RecoveryError> {
+        match &self.state {
+            State::Poisoned(reason) if !self.is_settled() => Some(RecoveryError::Unsettled {
+                reason: reason.clone(),
+            }),
+            State::Poisoned(_) | State::Open | State::Full(_) => None,
+        }
     }
 
     /// Appends a put or a delete to the open batch. `stamp` is the greatest version stamp given or

@@ -1,7 +1,7 @@
 //! Recoveries of segments made by hand, batch by batch, as a log and its crashes leave them.
 //!
-//! A story is told in lines: which segments there are, which batches with which lsns they hold, what
-//! became of them, and what a recovery makes of it.
+//! A story tells which segments there are, which batches with which lsns they hold, what became of
+//! them, and what a recovery makes of it.
 
 mod damage;
 mod histories;
@@ -78,7 +78,7 @@ impl Made {
         let first = self.lsn;
         for lsn in first + 1..=first + puts {
             let value = value(lsn, value_bytes);
-            put(lsn, &value).encode(Lsn(lsn), self.header.salt, &mut body);
+            put(lsn, self.header.number.0, &value).encode(Lsn(lsn), self.header.salt, &mut body);
         }
         let mut batch = Buffer::with_capacity(1 << 20);
         let bytes = (body.len() + 48).next_multiple_of(BLOCK);
@@ -124,28 +124,29 @@ fn value(lsn: u64, bytes: usize) -> Vec<u8> {
         .collect()
 }
 
-fn put(lsn: u64, value: &[u8]) -> Entry<'_> {
+fn put(lsn: u64, segment: u64, value: &[u8]) -> Entry<'_> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&lsn.to_le_bytes());
     Entry::Put(Record {
         key: Key::from_bytes(key),
         version: Version {
             stamp: lsn << 16,
-            node: NODE,
+            node: segment,
         },
         expiry_ms: 0,
         value,
     })
 }
 
-/// The lsn that an entry was written with, when nothing else has changed either.
-fn lsn_of(entry: &Entry<'_>) -> u64 {
+/// The lsn that an entry was written with and the segment it was written to, when nothing else has
+/// changed either.
+fn origin(entry: &Entry<'_>) -> (u64, u64) {
     let Entry::Put(record) = entry else {
         panic!("no other kind was written");
     };
-    let lsn = record.version.stamp >> 16;
-    assert_eq!(*entry, put(lsn, &value(lsn, record.value.len())));
-    lsn
+    let (lsn, segment) = (record.version.stamp >> 16, record.version.node);
+    assert_eq!(*entry, put(lsn, segment, &value(lsn, record.value.len())));
+    (lsn, segment)
 }
 
 /// What came of a recovery.
@@ -154,12 +155,19 @@ struct Outcome {
     start: Result<LogStart, RecoveryError>,
     /// The lsns of the puts handed on, in their order.
     puts: Vec<u64>,
+    /// The segments they were written to.
+    origins: Vec<u64>,
     report: RecoveryReport,
 }
 
 impl Outcome {
     fn next_lsn(&self) -> u64 {
         self.start.as_ref().expect("the log is usable").next_lsn.0
+    }
+
+    /// The puts handed on: lsn and segment.
+    fn found(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.puts.iter().copied().zip(self.origins.iter().copied())
     }
 
     fn sealed(&self) -> Vec<(u64, u64, u64)> {
@@ -219,7 +227,7 @@ fn recover_files(
         })
         .collect();
     let mut recovery = Recovery::new(config, &found);
-    let mut puts = Vec::new();
+    let (mut puts, mut origins) = (Vec::new(), Vec::new());
     for _ in 0..100_000 {
         if let Some(start) = recovery.poll_outcome() {
             assert_eq!(recovery.poll_job(), None, "nothing is read behind the end");
@@ -227,6 +235,7 @@ fn recover_files(
             return Outcome {
                 start,
                 puts,
+                origins,
                 report,
             };
         }
@@ -254,9 +263,10 @@ fn recover_files(
                 buffer: Some(buffer),
             };
             recovery.handle_disk(done, |entry| {
-                let lsn = lsn_of(entry);
+                let (lsn, segment) = origin(entry);
                 assert!(puts.last().is_none_or(|last| *last < lsn), "in their order");
                 puts.push(lsn);
+                origins.push(segment);
                 Ok(())
             });
         }

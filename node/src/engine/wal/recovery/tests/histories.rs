@@ -2,6 +2,7 @@
 //! whatever a disk may leave, recoveries, files removed late or never. Then media faults.
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::*;
 
@@ -55,10 +56,11 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
 #[derive(Default)]
 struct World {
     segments: Vec<Made>,
-    /// Puts that were acknowledged, or that a recovery has found: they have to stay.
-    must: Vec<u64>,
+    /// Puts that were acknowledged, or that a recovery has found: they have to stay. Lsn and
+    /// segment, because what is written behind a cut has the lsns of what was cut off.
+    must: Vec<(u64, u64)>,
     /// Puts that were written.
-    may: Vec<u64>,
+    may: Vec<(u64, u64)>,
     next_number: u64,
 }
 
@@ -84,11 +86,13 @@ impl World {
             // Nothing that is under way at the end is attested.
             let durable = under_way.first().map_or(first, |(_, _, first)| *first) - 1;
             let laid = made.batch_of(durable, *puts, *value_bytes);
-            self.may.extend(first + 1..=first + puts);
+            let number = made.header.number.0;
+            let written = (first + 1..=first + puts).map(|lsn| (lsn, number));
+            self.may.extend(written.clone());
             if is_under_way {
                 under_way.push((segment, laid, first));
             } else {
-                self.must.extend(first + 1..=first + puts);
+                self.must.extend(written);
             }
         }
         for ((segment, laid, _), fate) in under_way.into_iter().zip(&life.fates) {
@@ -122,12 +126,12 @@ impl World {
         recover(&segments)
     }
 
-    /// What was written after a cut has the same lsns as what was cut off.
     fn settle(&mut self, outcome: &Outcome) {
-        assert!(outcome.puts.iter().all(|lsn| self.may.contains(lsn)));
-        assert!(self.must.iter().all(|lsn| outcome.puts.contains(lsn)));
-        self.must.clone_from(&outcome.puts);
-        self.may.clone_from(&outcome.puts);
+        let puts: Vec<(u64, u64)> = outcome.found().collect();
+        assert!(puts.iter().all(|put| self.may.contains(put)));
+        assert!(self.must.iter().all(|put| puts.contains(put)));
+        self.must.clone_from(&puts);
+        self.may = puts;
     }
 }
 
@@ -160,7 +164,7 @@ proptest! {
     #[test]
     fn a_flipped_bit_is_missed_aloud_or_costs_nothing(
         lives in lives(),
-        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 8),
+        flips in prop::collection::vec((any::<Index>(), any::<Index>()), 8),
     ) {
         let (mut world, _) = story(&lives);
         // At rest: everything is attested.
@@ -189,7 +193,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_end_without_a_panic(
         files in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20_000), 0..4),
-        patches in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 0..20),
+        patches in prop::collection::vec((any::<Index>(), any::<u64>()), 0..20),
         is_salvage in any::<bool>(),
     ) {
         let mut segments: BTreeMap<FileName, Vec<u8>> = BTreeMap::new();

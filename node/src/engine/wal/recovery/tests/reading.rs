@@ -1,4 +1,5 @@
-//! What the disk answers: pieces in any order, short ones, interruptions, errors.
+//! What the disk answers: pieces in any order, short ones, interruptions, errors. And how fast
+//! all of it goes.
 
 use super::*;
 
@@ -78,4 +79,72 @@ fn answers_to_nothing_are_passed_over() {
     };
     recovery.handle_disk(done, |_| Ok(()));
     assert!(recovery.poll_outcome().unwrap().is_ok());
+}
+
+#[test]
+#[ignore = "measures: wants --release and a machine at rest"]
+fn records_are_read_faster_than_a_store_takes_them() {
+    let mut lsn = 1;
+    let mut files = BTreeMap::new();
+    for number in 1..=8 {
+        let mut made = Made::sized(number, lsn, 8192);
+        for _ in 0..125 {
+            let durable = made.lsn - 1;
+            made.batch_of(durable, 780, 256);
+        }
+        lsn = made.lsn;
+        files.extend([made.file()]);
+    }
+    let rounds = (0..5).map(|_| measure(&files));
+    let best = rounds.max_by(f64::total_cmp).unwrap();
+    assert!(best > 1.5e6, "{best}");
+}
+
+/// Records a second. The disk is memory here, and its copying a part of the time.
+fn measure(files: &BTreeMap<FileName, Vec<u8>>) -> f64 {
+    let found: Vec<FoundFile> = files
+        .iter()
+        .map(|(name, bytes)| FoundFile {
+            name: *name,
+            bytes: bytes.len() as u64,
+        })
+        .collect();
+    let mut recovery = Recovery::new(config(false), &found);
+    let mut value_bytes = 0;
+    let started = std::time::Instant::now();
+    while let Some(DiskJob { id, op }) = recovery.poll_job() {
+        let DiskOp::Read {
+            file,
+            offset,
+            mut buffer,
+        } = op
+        else {
+            panic!("a recovery writes nothing");
+        };
+        let from = offset as usize;
+        let rest = &files[&file][from..from + buffer.len()];
+        buffer.as_mut_bytes().copy_from_slice(rest);
+        let done = DiskDone {
+            id,
+            result: Ok(rest.len() as u64),
+            buffer: Some(buffer),
+        };
+        recovery.handle_disk(done, |entry| {
+            if let Entry::Put(record) = entry {
+                value_bytes += record.value.len();
+            }
+            Ok(())
+        });
+    }
+    let taken = started.elapsed().as_secs_f64();
+    assert!(recovery.poll_outcome().is_some_and(|start| start.is_ok()));
+    let records = recovery.report().records as f64;
+    assert_eq!(value_bytes as f64, records * 256.0);
+    println!(
+        "{records} records in {taken:.3} s: {:.0} ns each, {:.2} M/s, {:.0} MB/s",
+        taken / records * 1e9,
+        records / taken / 1e6,
+        recovery.report().bytes_read as f64 / taken / 1e6
+    );
+    records / taken
 }
