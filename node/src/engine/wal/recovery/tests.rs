@@ -68,6 +68,12 @@ impl Made {
         }
     }
 
+    /// Its first record will be this one: those before it never reached the disk.
+    fn from_lsn(mut self, lsn: u64) -> Self {
+        self.lsn = lsn;
+        self
+    }
+
     /// A batch with so many puts of 100 bytes behind its commit record.
     fn batch(&mut self, durable: u64, puts: u64) -> Laid {
         self.batch_of(durable, puts, 100)

@@ -416,7 +416,9 @@ impl Walk {
             first,
             last: previous(found).max(first),
         };
-        let before = self.last_counted.and_then(|last| self.segments.get(last));
+        let empty = self.empty_start.map(|(index, _)| index);
+        let before = self.last_counted.or(empty);
+        let before = before.and_then(|last| self.segments.get(last));
         if let (None, None, Some(segment)) = (damage, place.counted, before) {
             range.segment = segment.head.number;
             range.from = segment.end();
