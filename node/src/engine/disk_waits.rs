@@ -69,7 +69,7 @@ impl Core {
     pub(super) fn serve_here(&mut self, asker: Asker, request: &ClientRequest<'_>, now: Now) {
         let held_bytes = request.value_bytes();
         // What was appended cannot be refused any more: whether it may wait is asked before.
-        if self.shard.is_durable() && request.is_write() && !self.has_room(held_bytes) {
+        if self.shard.has_log() && request.is_write() && !self.has_room(held_bytes) {
             return self.answer(asker, &Message::Failed(failure(FailureCode::Overloaded)));
         }
         let (lsn, awaited) = match self.shard.serve(request, now) {

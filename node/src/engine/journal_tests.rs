@@ -254,23 +254,23 @@ fn deletes_follow_the_writes_on_their_way() {
 }
 
 #[test]
-fn with_a_weaker_policy_writes_count_at_once_and_are_there_after_a_restart() {
+fn with_a_weaker_policy_writes_count_when_they_are_written_and_outlive_the_process() {
     for sync in [
         SyncPolicy::Never,
         SyncPolicy::Interval(Duration::from_millis(50)),
     ] {
         let now = Now::at_ms(1_000_000);
         let mut rig = Rig::start(MemoryDisk::default(), config(), log(sync), now);
-        assert!(matches!(
-            rig.put(1, b"one"),
-            Served::Done(Message::Stored(_))
-        ));
-        assert!(matches!(
-            rig.put(2, b"two"),
-            Served::Done(Message::Stored(_))
-        ));
-        assert!(matches!(rig.get(1), Served::Done(Message::Value(_))));
-        assert!(matches!(rig.delete(2), Served::Done(Message::Stored(_))));
+        waits(rig.put(1, b"one"));
+        waits(rig.put(2, b"two"));
+        rig.run();
+        assert_eq!(
+            (rig.held(1), rig.held(2)),
+            (Some(&b"one"[..]), Some(&b"two"[..]))
+        );
+        waits(rig.delete(2));
+        assert!(matches!(rig.get(2), Served::After(_)));
+        rig.run();
         assert!(matches!(rig.get(2), Served::Done(Message::Absent(_))));
         rig.shard.close_log();
         rig.run();

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use proto::time::Now;
 
+use self::space::Round;
 use super::batch::{Batch, Place};
 use super::buffer::{BLOCK_BYTES, Buffer};
 use super::compaction::Compaction;
@@ -64,6 +65,7 @@ pub struct Log {
     /// The greatest version stamp heard of.
     stamp: u64,
     live_bytes: u64,
+    round: Round,
     seal: Seal,
     is_closing: bool,
     /// Bytes appended since compaction was last paid for.
@@ -156,6 +158,8 @@ struct Figures {
     batches: u64,
     batch_bytes: u64,
     records: u64,
+    /// Bytes of the records of callers.
+    record_bytes: u64,
 }
 
 impl Log {
@@ -207,6 +211,7 @@ impl Log {
             durable: appended.min(start.attested),
             stamp: start.stamp,
             live_bytes: 0,
+            round: Round::default(),
             seal,
             is_closing: false,
             unpaid_bytes: 0,
@@ -369,6 +374,7 @@ impl Log {
             let oldest = self.sealed.pop_front();
             assert_eq!(oldest, Some(freed), "the oldest segment is compacted");
             self.sealed_bytes -= freed.file_bytes;
+            self.end_segment(&freed);
             self.dispose(freed);
         }
     }
