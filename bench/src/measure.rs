@@ -45,8 +45,11 @@ pub enum Measure {
     PutP50,
     /// 99th percentile of the latency of writes alone.
     PutP99,
-    /// Writes whose confirming read found another write's value.
+    /// Of the writes confirmed by a read, those whose read found another write's value.
     SupersededShare,
+    /// Writes that the nodes refused, of all requests: the DHT API has no answer to say so, and the
+    /// other figures leave them out.
+    RefusedShare,
     /// Batches of the log a second: what the disk has made durable.
     Commits,
     /// Mean number of records in a batch.
@@ -84,7 +87,7 @@ impl Measure {
             Self::RpcsMean => "rpcs",
             Self::ServerCpuShare => "% of a core",
             Self::ResidentOverhead | Self::AccountedOverhead => "B/record",
-            Self::SupersededShare => "%",
+            Self::SupersededShare | Self::RefusedShare => "%",
             Self::RecordsPerBatch => "records",
             Self::StartSeconds => "s",
             Self::RecoveryThroughput => "MB/s",
@@ -111,6 +114,7 @@ impl Measure {
             Self::PutP50 => "put_p50",
             Self::PutP99 => "put_p99",
             Self::SupersededShare => "superseded_share",
+            Self::RefusedShare => "refused_share",
             Self::Commits => "commits",
             Self::RecordsPerBatch => "records_per_batch",
             Self::SpaceRatio => "space_ratio",
@@ -122,10 +126,11 @@ impl Measure {
     }
 }
 
-/// The figures of a turn of requests that took the servers `cpu` in all.
+/// The figures of a turn of requests that took the servers `cpu` in all, and of which they refused
+/// `refused` without an answer.
 #[must_use]
-pub fn of_requests(summary: &Summary, cpu: Duration) -> Figures {
-    let requests = summary.counts.completed as f64;
+pub fn of_requests(summary: &Summary, cpu: Duration, refused: f64) -> Figures {
+    let requests = summary.counts.completed as f64 - refused;
     let cpu_us = cpu.as_secs_f64() * 1e6;
     let latency = &summary.latency;
     let mut figures = Figures::from([
@@ -154,9 +159,15 @@ pub fn of_requests(summary: &Summary, cpu: Duration) -> Figures {
         };
         figures.extend([(p50, latency.p50_us), (p99, latency.p99_us)]);
     }
-    if summary.workload.put_ratio > 0.0 {
-        let share = summary.counts.superseded as f64 / requests * 100.0;
-        figures.insert(Measure::SupersededShare, share);
+    // The other protocols answer a write themselves.
+    if summary.protocol == "dht" && summary.workload.put_ratio > 0.0 {
+        let counts = &summary.counts;
+        let superseded = counts.superseded as f64 / counts.confirmed as f64;
+        let refused = refused / counts.completed as f64;
+        figures.extend([
+            (Measure::SupersededShare, superseded * 100.0),
+            (Measure::RefusedShare, refused * 100.0),
+        ]);
     }
     figures.retain(|_, figure| figure.is_finite());
     figures
@@ -233,7 +244,7 @@ mod tests {
         let mut summary = Summary::default();
         summary.counts.completed = 1_000;
         summary.wall_s = 2.0;
-        let figures = of_requests(&summary, Duration::from_millis(5));
+        let figures = of_requests(&summary, Duration::from_millis(5), 0.0);
         assert_eq!(figures[&Measure::CpuPerRequest], 5.0);
         assert_eq!(figures[&Measure::Rate], 500.0);
         assert_eq!(figures.get(&Measure::RpcsMean), None);
@@ -254,14 +265,18 @@ mod tests {
             operations: vec![operation("get", 3.0), operation("put", 5.0)],
             ..Summary::default()
         };
-        (summary.counts.completed, summary.counts.superseded) = (200, 3);
+        (summary.counts.completed, summary.counts.confirmed) = (400, 200);
+        summary.counts.superseded = 3;
         summary.workload.put_ratio = 0.5;
-        let figures = of_requests(&summary, Duration::from_millis(5));
+        summary.protocol = "dht".to_owned();
+        let figures = of_requests(&summary, Duration::from_millis(3), 100.0);
         assert_eq!(figures[&Measure::GetP99], 3.0);
         assert_eq!(figures[&Measure::PutP99], 5.0);
         assert_eq!(figures[&Measure::SupersededShare], 1.5);
+        assert_eq!(figures[&Measure::RefusedShare], 25.0);
+        assert_eq!(figures[&Measure::CpuPerRequest], 10.0);
         summary.operations.pop();
-        let figures = of_requests(&summary, Duration::from_millis(5));
+        let figures = of_requests(&summary, Duration::from_millis(5), 0.0);
         assert_eq!(figures.get(&Measure::GetP99), None);
     }
 

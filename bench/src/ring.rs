@@ -4,12 +4,13 @@
 //! node that is alone can be killed and started again by `chordite serve` from the files it has.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::admin;
 use crate::binaries::Binaries;
+use crate::deadline;
 use crate::log_watch::LogCounters;
 use crate::machine;
 use crate::process::{self, Process, ProcessError, Program};
@@ -214,6 +215,7 @@ impl Ring {
         // With its only node `chordite dev` ends too, and says that it was not asked to.
         process::kill_told(node.pid)?;
         self.host.end(STOP_WITHIN)?;
+        node.wait_gone()?;
         self.restarts += 1;
         let serve = Program::new(&self.chordite)
             .args(["serve", "--config"])
@@ -235,6 +237,20 @@ impl Ring {
     /// When it does not stop in time, or a node does not end with success.
     pub fn stop(self) -> Result<(), RingError> {
         Ok(self.host.stop(STOP_WITHIN)?)
+    }
+}
+
+impl RingNode {
+    /// Waits until nobody listens on its addresses: the kernel takes an io_uring apart, and with it
+    /// sockets it is accepting on, a moment after the process has ended.
+    fn wait_gone(&self) -> Result<(), RingError> {
+        let is_free = |address: &str| TcpListener::bind(address).is_ok();
+        let admin = self.admin.to_string();
+        let gone = deadline::wait_until("free ports", STOP_WITHIN, || {
+            let all = [&self.api, &self.p2p, &admin];
+            all.iter().all(|address| is_free(address)).then_some(())
+        });
+        Ok(gone.map_err(io::Error::other)?)
     }
 }
 

@@ -91,7 +91,7 @@ fn everything(binaries: &Binaries, work: &Path, folder: &Path) -> Result<Rounds>
             outcome.command, outcome.table
         ));
         outcome.faultless().context(what)?;
-        let figures = measure::of_requests(&outcome.summary, cpu);
+        let figures = measure::of_requests(&outcome.summary, cpu, 0.0);
         let cell = Cell::try_from(format!("ring/{}", load.name()));
         rounds.add(&cell.map_err(anyhow::Error::msg)?, &figures);
     }

@@ -99,12 +99,15 @@ impl Turns<'_> {
         let admins = running.admins();
         let watch = load.watch.then(|| SpaceWatch::start(admins.clone()));
         let log_before = LogCounters::read(&admins)?;
+        let refused = || Ok::<_, anyhow::Error>(running.metric(REFUSED_METRIC)?.unwrap_or(0.0));
+        let refused_before = refused()?;
         let (before, start) = (running.cpu()?, Instant::now());
         let outcome = run.carry_out(&self.binaries.loadgen, folder)?;
         let cpu = running.cpu()?.since(&before);
         let seconds = start.elapsed().as_secs_f64();
         outcome.faultless()?;
-        let mut figures = measure::of_requests(&outcome.summary, cpu);
+        let refused = refused()? - refused_before;
+        let mut figures = measure::of_requests(&outcome.summary, cpu, refused);
         if let (Some(before), Some(after)) = (log_before, LogCounters::read(&admins)?) {
             figures.extend(after.figures_since(&before, seconds));
         }
@@ -280,6 +283,9 @@ const SLACK: Duration = Duration::from_secs(30);
 
 /// What a put takes in the log beside its value: header, version, expiry and key.
 const PUT_HEAD_BYTES: u32 = 80;
+
+/// PUTs of the DHT API that the node refused: the API has no answer that says so.
+const REFUSED_METRIC: &str = "chordite_api_failed_puts_total";
 
 /// What the last recovery took, and what it read.
 const RECOVERY_SECONDS_METRIC: &str = "chordite_recovery_seconds";

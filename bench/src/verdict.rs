@@ -28,8 +28,13 @@ impl Bound {
         if missing <= 0.0 {
             Verdict::Met
         } else {
+            // Nothing is a share of a bound of zero: whatever breaks it breaks all of it.
+            let share = match limit {
+                0.0 => 1.0,
+                limit => missing / limit.abs(),
+            };
             Verdict::Missed {
-                by_percent: missing / limit.abs() * 100.0,
+                by_percent: share * 100.0,
             }
         }
     }
@@ -90,5 +95,6 @@ mod tests {
     fn a_miss_is_told_in_percent_of_the_bound() {
         assert_eq!(Bound::AtMost(2.0).judge(3.0).to_string(), "missed by 50 %");
         assert_eq!(Bound::AtLeast(4.0).judge(3.0).to_string(), "missed by 25 %");
+        assert_eq!(Bound::AtMost(0.0).judge(0.1).to_string(), "missed by 100 %");
     }
 }

@@ -104,7 +104,7 @@ impl<D: Dialect> Lane<D> {
                 let verified = self.data.verify(request.key, value);
                 self.count_value(pending, named && verified.is_ok());
                 if request.kind == Kind::Put {
-                    self.count_superseded(pending, verified.unwrap_or(0));
+                    self.count_confirmed(pending, verified.unwrap_or(0));
                 }
                 self.finish(pending, now_ns, route);
             }
@@ -162,10 +162,15 @@ impl<D: Dialect> Lane<D> {
 
     /// The read that confirms a write shows the number of the write whose value it found; 0 when
     /// the value is too short to tell.
-    fn count_superseded(&self, pending: &Pending, seen: u64) {
-        if pending.measured && seen != 0 && seen != pending.request.sequence {
-            self.recorder.borrow_mut().counts().superseded += 1;
+    fn count_confirmed(&self, pending: &Pending, seen: u64) {
+        if !pending.measured {
+            return;
         }
+        let is_other = seen != 0 && seen != pending.request.sequence;
+        let mut recorder = self.recorder.borrow_mut();
+        let counts = recorder.counts();
+        counts.confirmed += 1;
+        counts.superseded += u64::from(is_other);
     }
 
     /// Absent after a confirmed write is lost; so is a write whose own confirmation finds nothing.

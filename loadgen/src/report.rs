@@ -126,8 +126,12 @@ pub struct Counts {
     pub completed: u64,
     /// Values read and found to be what was written.
     pub verified: u64,
-    /// Writes whose confirming read found another write's value: overtaken by it, or read before
-    /// they were applied; missing from reports of earlier builds.
+    /// Writes confirmed by a read of their own; missing from reports of earlier builds, as is the
+    /// next.
+    #[serde(default)]
+    pub confirmed: u64,
+    /// Those of `confirmed` whose read found another write's value: overtaken by it, or read before
+    /// they were applied, or refused in silence.
     #[serde(default)]
     pub superseded: u64,
     /// Values that nobody wrote under their key: torn, foreign or made up.

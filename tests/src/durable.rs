@@ -2,6 +2,7 @@
 //! same folder; and what its operators see of its log.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -92,6 +93,12 @@ impl Durable {
         node.process.signal(Signal::KILL);
         deadline::until("the killed node is gone", secs(10), || {
             node.process.status()
+        });
+        // The kernel keeps a ring, and with it the sockets, until the disk has answered what was
+        // in flight.
+        let is_free = |at: usize| TcpListener::bind(self.plan.at(at)).is_ok();
+        deadline::until("its ports are free again", secs(10), || {
+            (0..3).all(is_free).then_some(())
         });
     }
 

@@ -211,8 +211,9 @@ pub fn answer(unique: u64, result: Result<Vec<u8>, Errno>) -> Vec<u8> {
 /// The answer to the first request: which protocol, and how large a write may be.
 #[must_use]
 pub fn init() -> Vec<u8> {
-    // FUSE_ASYNC_READ, FUSE_BIG_WRITES, FUSE_ASYNC_DIO, FUSE_MAX_PAGES.
-    let flags: u32 = 1 | 1 << 5 | 1 << 15 | 1 << 22;
+    // FUSE_ASYNC_READ, FUSE_BIG_WRITES, FUSE_MAX_PAGES. With FUSE_ASYNC_DIO the kernel would make
+    // an I/O error of a write that is taken in part.
+    let flags: u32 = 1 | 1 << 5 | 1 << 22;
     let mut body = Vec::new();
     for word in [7, 31, 1 << 20, flags] {
         body.extend(word.to_ne_bytes());

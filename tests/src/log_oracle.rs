@@ -148,13 +148,14 @@ impl Oracle {
             .ok_or("a write was answered twice".to_owned())
     }
 
-    /// What a reader got: it has to be so, and stays promised.
+    /// What a reader got: it has to be so, and stays promised. An absence that several writes would
+    /// explain promises no more than the first of them.
     pub fn read(&mut self, key: Key, found: Option<&Found>, clocks: Clocks) -> Result<(), String> {
         let state = self.answered();
         let Some(writes) = self.keys.get_mut(&key) else {
             return found.map_or(Ok(()), |_| Err(format!("{key:?} was never written")));
         };
-        match choose(writes, found, clocks) {
+        match earliest(writes, found, clocks) {
             Ok(Some(index)) => {
                 writes[index].state = writes[index].state.max(state);
                 let version = found.map(|found| found.version);
@@ -195,7 +196,7 @@ impl Oracle {
         let newest = records.values().map(|found| found.version).max();
         for (key, writes) in &self.keys {
             let found = records.get(key);
-            let chosen = choose(writes, found, clocks).map_err(|why| format!("{key:?}: {why}"))?;
+            let chosen = latest(writes, found, clocks).map_err(|why| format!("{key:?}: {why}"))?;
             check_cut(&writes[chosen.map_or(0, |index| index + 1)..], newest)
                 .map_err(|why| format!("{key:?}: {why}"))?;
         }
@@ -216,7 +217,7 @@ impl Oracle {
         }
         for (key, writes) in &mut self.keys {
             let found = records.get(key);
-            let chosen = choose(writes, found, clocks).expect("was checked");
+            let chosen = latest(writes, found, clocks).expect("was checked");
             writes.truncate(chosen.map_or(0, |index| index + 1));
             if let Some(last) = writes.last_mut() {
                 last.state = last.state.max(state);
@@ -256,25 +257,46 @@ impl WriteState {
 }
 
 /// The latest write that explains what was found; `Ok(None)` when it is that nothing was written.
-fn choose(
+fn latest(
     writes: &[Write],
     found: Option<&Found>,
     clocks: Clocks,
 ) -> Result<Option<usize>, String> {
+    let candidates = candidates(writes, found, clocks);
+    candidates.map(|candidates| candidates.last().copied().flatten())
+}
+
+/// The earliest one.
+fn earliest(
+    writes: &[Write],
+    found: Option<&Found>,
+    clocks: Clocks,
+) -> Result<Option<usize>, String> {
+    let candidates = candidates(writes, found, clocks);
+    candidates.map(|candidates| candidates.first().copied().flatten())
+}
+
+/// All writes that explain what was found, in their order; `None` among them, at the front, is
+/// that nothing was ever written.
+fn candidates(
+    writes: &[Write],
+    found: Option<&Found>,
+    clocks: Clocks,
+) -> Result<Vec<Option<usize>>, String> {
     let promised = writes
         .iter()
         .rposition(|write| write.state == WriteState::Durable);
     let first = promised.unwrap_or(0);
-    let candidates = writes.iter().enumerate().skip(first).rev();
-    for (index, write) in candidates.filter(|(_, write)| write.state != WriteState::Refused) {
-        if write.explains(found, clocks) {
-            return Ok(Some(index));
-        }
+    let nothing = promised.is_none() && found.is_none();
+    let mut candidates: Vec<Option<usize>> = nothing.then_some(None).into_iter().collect();
+    let open = writes.iter().enumerate().skip(first);
+    let open = open.filter(|(_, write)| write.state != WriteState::Refused);
+    let explaining = open.filter(|(_, write)| write.explains(found, clocks));
+    candidates.extend(explaining.map(|(index, _)| Some(index)));
+    if candidates.is_empty() {
+        return Err(explain(writes, first, found, clocks));
     }
-    if promised.is_none() && found.is_none() {
-        return Ok(None);
-    }
-    Err(explain(writes, first, found, clocks))
+    Ok(candidates)
 }
 
 /// What was found includes a write of version `newest`: it must include all that were answered

@@ -100,7 +100,7 @@ impl Script {
             shard: 3,
             segment_bytes: SEGMENT_BYTES_MIN * factor,
             sync: self.sync,
-            space_percent: 150,
+            space_percent: 200,
             seed: self.seed,
         }
     }

@@ -420,8 +420,9 @@ impl SimDisk {
         Err(error(kind, op, "injected"))
     }
 
-    /// What a failed job leaves: a write some of its bytes, a name perhaps itself, and a sync pages
-    /// that the system takes for clean from then on.
+    /// What a failed job leaves: a write some of its bytes, a name perhaps itself, and a sync of a
+    /// file pages that the system takes for clean from then on. Names stay to be synchronised: they
+    /// are the file system's own data, of which it forgets nothing without stopping for good.
     fn fail_partly(&mut self, flight: &Flight, kind: DiskErrorKind) {
         match (&flight.job.op, flight.effect.clone()) {
             (DiskOp::Sync { .. }, _) => {
@@ -430,13 +431,17 @@ impl SimDisk {
                     !effect.is_name() && Some(effect.file()) == file
                 });
             }
-            (DiskOp::SyncFolder, _) => {
-                self.settle(PendingState::Doomed, flight.covers, Effect::is_name);
-            }
-            (_, Some(Effect::Data { file, offset, data })) => {
+            (op, Some(Effect::Data { file, offset, data })) => {
                 let bytes = self.dice.below(data.len() / SECTOR + 1) * SECTOR;
                 let data = data.front(bytes);
-                self.keep(Effect::Data { file, offset, data }, PendingState::Doomed);
+                // A durable write goes past the cache: what is read of it is on the medium.
+                let state = match op {
+                    DiskOp::Write {
+                        is_durable: true, ..
+                    } => PendingState::Firm,
+                    _ => PendingState::Doomed,
+                };
+                self.keep(Effect::Data { file, offset, data }, state);
             }
             (_, Some(effect)) if kind == DiskErrorKind::Broken && self.dice.one_in(2) => {
                 self.keep(effect, PendingState::Doomed);

@@ -33,6 +33,8 @@ pub struct SimShard {
     latest_ms: u64,
     asked: BTreeMap<u64, Asked>,
     next: u64,
+    /// Reads that were not served.
+    refused_reads: u64,
     /// How many jobs were submitted or ended.
     steps: u64,
     /// What the last ones were.
@@ -66,6 +68,7 @@ impl SimShard {
             latest_ms: now.wall_ms,
             asked: BTreeMap::new(),
             next: 0,
+            refused_reads: 0,
             steps: 0,
             trace: Vec::new(),
         }
@@ -115,11 +118,13 @@ impl SimShard {
     pub fn settle(&mut self, look: Look<'_>) -> Result<(), String> {
         for _ in 0..ROUNDS_MAX {
             self.submit_all(look)?;
-            self.end_jobs(usize::MAX, look)?;
-            if self.disk.in_flight() == 0 && self.asked.is_empty() {
+            if self.disk.in_flight() > 0 {
+                self.end_jobs(usize::MAX, look)?;
+            } else if self.asked.is_empty() {
                 return Ok(());
+            } else {
+                self.pass_time_if_idle();
             }
-            self.pass_time_if_idle();
         }
         Err(format!("requests without an answer: {:?}", self.asked))
     }
@@ -183,6 +188,12 @@ impl SimShard {
     #[must_use]
     pub fn config(&self) -> LogConfig {
         self.config
+    }
+
+    /// How many reads were not served.
+    #[must_use]
+    pub fn refused_reads(&self) -> u64 {
+        self.refused_reads
     }
 
     /// How many jobs were submitted or ended so far.
@@ -281,7 +292,7 @@ impl SimShard {
                 (Asked::Get(key), Answer::Value(found)) => {
                     self.oracle.read(key, Some(&found), clocks)?;
                 }
-                (Asked::Get(_), Answer::Refused(_) | Answer::Unknown(_)) => {}
+                (Asked::Get(_), Answer::Refused(_)) => self.refused_reads += 1,
                 (asked, answer) => return Err(format!("{asked:?} heard {answer:?}")),
             }
         }

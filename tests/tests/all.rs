@@ -4,10 +4,12 @@
 mod api_floods;
 mod api_rows;
 mod api_time;
+mod bit_flips;
 mod command_line;
 mod config_errors;
 mod crash_images;
 mod data_folder;
+mod disk_faults;
 mod failing_disk;
 mod full_disk;
 mod fuzz_corpus;

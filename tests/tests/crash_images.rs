@@ -16,6 +16,7 @@ use harness::dice::Dice;
 use harness::log_oracle::Oracle;
 use harness::log_script::{Action, POLICIES, Script, Theme};
 use harness::sim_disk::crash::{CrashChoice, CrashKind, Fate};
+use harness::sim_disk::fault::Lie;
 use harness::sim_disk::{DiskImage, SimDisk};
 use harness::sim_shard::SimShard;
 use proto::time::Now;
@@ -117,6 +118,7 @@ struct Run {
     script: Script,
     counts: Counts,
     revision: u64,
+    lie: Option<Lie>,
 }
 
 /// Which image of a script.
@@ -134,11 +136,15 @@ impl Run {
             script,
             counts: Counts::default(),
             revision: u64::MAX,
+            lie: None,
         }
     }
 
     fn play(&mut self) -> Result<(), String> {
         let mut shard = fresh(&self.script);
+        if let Some(lie) = self.lie {
+            shard.disk.lie(lie);
+        }
         let script = self.script;
         let mut look = |shard: &SimShard| self.enumerate(shard);
         let mut played = shard.recover(&mut look);
@@ -377,4 +383,57 @@ fn replay_one(replay: &str) {
     }
     let verdict = played.expect_err("the step is reached");
     assert!(verdict.ends_with("is well now"), "{verdict}");
+}
+
+/// Disks that do not do what they say: what the net is there to catch. The script is one that has
+/// nothing to complain of on an honest disk.
+const LIES: &[(&str, Lie, &str)] = &[
+    (
+        "a durable write is lost",
+        Lie::DurableWriteLost(4),
+        "overwrites/always/1",
+    ),
+    (
+        "a sync of a file does nothing",
+        Lie::SyncIgnored,
+        "puts/always/1",
+    ),
+    (
+        "a sync of the folder does nothing",
+        Lie::FolderSyncIgnored,
+        "puts/always/1",
+    ),
+    (
+        "half a write is all of it",
+        Lie::ShortReportedFull(4),
+        "overwrites/always/1",
+    ),
+    (
+        "closing syncs nothing",
+        Lie::SyncIgnored,
+        "restarts/interval/1",
+    ),
+    (
+        "closing syncs no name",
+        Lie::FolderSyncIgnored,
+        "restarts/never/1",
+    ),
+];
+
+#[test]
+fn a_disk_that_lies_is_found_out() {
+    for (what, lie, script) in LIES {
+        let script = script.parse().expect("a script");
+        let mut run = Run::new(script);
+        run.lie = Some(*lie);
+        let found = run.play();
+        println!(
+            "{what}: {}",
+            found
+                .as_ref()
+                .err()
+                .map_or("", |why| why.lines().nth(1).unwrap_or(why))
+        );
+        assert!(found.is_err(), "{what}: not found in {:?}", run.counts);
+    }
 }

@@ -185,6 +185,7 @@ fn breaks(data: &Path, settings: &[&str], spoil: impl Fn(), mend: impl Fn()) {
     });
     assert_eq!(worked, Ok(()), "the link stays");
     node.wait_readyz(503, &["failed"], secs(10));
+    assert_eq!(node.metric("chordite_wal_failed"), Some(1.0));
     let refused = &writers[0].tally.refused;
     let told = refused.keys().all(|(kind, _)| kind == "StorageFailed");
     assert!(told, "refused for other reasons: {refused:?}");

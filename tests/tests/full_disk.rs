@@ -49,7 +49,7 @@ fn a_limit_on_file_sizes_does_not_kill_the_node() {
     for driver in ["io_driver = io_uring", "io_driver = epoll"] {
         let data = workdir::create("limited");
         let mut node = Durable::create("limited", &data, &[SETTINGS, &[driver]].concat());
-        node.launch_under(prlimit, &["--fsize=200000"]);
+        node.launch_under(prlimit, &["--fsize=196608"]);
         node.wait_readyz(503, &["too large"], secs(20));
         let mut writer = [writer(1)];
         let mut client = node.client();
@@ -119,7 +119,7 @@ fn until_full(writer: &mut Writer, node: &Durable) {
 fn is_full(writers: &mut [Writer], node: &Durable) {
     node.wait_readyz(503, &["full"], secs(20));
     durable::verify(writers, node);
-    assert_eq!(node.metric("chordite_wal_refuses_writes"), Some(1.0));
+    assert_eq!(node.metric("chordite_wal_full"), Some(1.0));
     let identity: PathBuf = node.client_pems().write(&node.plan.dir.join("client"));
     let (identity, name) = (identity.display().to_string(), node.plan.at(1));
     let args = ["put", "key", "value", "--identity", &identity, "-a", &name];

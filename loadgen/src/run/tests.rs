@@ -192,7 +192,7 @@ fn a_confirmation_that_finds_an_older_value_is_counted() {
     }
     let arguments = "-c 1 -w 0 -n 100 --keys 1 --puts 1 --value-size 50";
     let late = summary(&format!("-t {} {arguments}", dht_server(late)));
-    assert_eq!((late.counts.superseded, late.counts.verified), (99, 100));
+    assert_eq!((late.counts.superseded, late.counts.confirmed), (99, 100));
     let in_time = summary(&format!("-t {} {arguments}", dht_server(honest)));
     assert_eq!(in_time.counts.superseded, 0);
 }

@@ -5,7 +5,7 @@ use proto::message::{Failed, FailureCode, Message, RequestId};
 use proto::time::Now;
 
 use super::core::Core;
-use super::gateway::{failure, respond};
+use super::gateway::{SWEEP_INTERVAL, failure, respond};
 use super::journal::Phase;
 use super::mail::{Mail, ShardOp};
 use super::operation::Origin;
@@ -88,7 +88,9 @@ impl Core {
                 (lsn, Awaited::Read(key))
             }
         };
-        let deadline = now.mono + self.config.request_deadline;
+        let patience = self.config.request_deadline;
+        // A little before whoever asked gives up, another core above all: it knows no reason.
+        let deadline = now.mono + patience - (SWEEP_INTERVAL * 2).min(patience / 8);
         self.sweep_soon(now);
         self.waiting.push(Waiter {
             lsn,

@@ -123,10 +123,16 @@ fn a_disk_that_is_stuck_costs_a_request_its_deadline_and_says_so() {
     assert_eq!(net.answer(tickets[0].0), None);
     net.run(200);
     for (put, get) in tickets {
-        assert_eq!(code_of(net.answer(put)), Some(FailureCode::Unknown));
-        let code = code_of(net.answer(get));
-        let want = [FailureCode::Overloaded, FailureCode::NoRoute].map(Some);
-        assert!(want.contains(&code), "{code:?}");
+        for (ticket, code) in [(put, FailureCode::Unknown), (get, FailureCode::Overloaded)] {
+            let Some(ClientAnswer::Failed(failed)) = net.answer(ticket) else {
+                panic!("it did not fail")
+            };
+            assert_eq!(failed.code, code);
+            assert!(
+                failed.reason.contains("the disk does not answer"),
+                "{failed:?}"
+            );
+        }
     }
     for core in 0..2 {
         assert_eq!(net.core((0, core)).unwrap().operations_len(), 0);

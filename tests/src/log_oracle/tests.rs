@@ -150,3 +150,14 @@ fn what_was_found_once_stays_and_versions_grow() {
     let id = oracle.put(key(1), b"d", 0);
     assert!(oracle.acknowledge(id, version(3)).is_err());
 }
+
+#[test]
+fn an_absence_that_was_read_does_not_choose_between_unknown_writes() {
+    let mut oracle = Oracle::new(true);
+    let put = oracle.put(key(1), b"a", 0);
+    let delete = oracle.delete(key(1));
+    assert_eq!((oracle.fail(put), oracle.fail(delete)), (Ok(()), Ok(())));
+    assert_eq!(oracle.read(key(1), None, NOW), Ok(()));
+    assert!(oracle.check(&records([(1, b"a", 1)]), NOW).is_ok());
+    assert!(oracle.check(&records([]), NOW).is_ok());
+}

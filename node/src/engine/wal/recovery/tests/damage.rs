@@ -1,4 +1,5 @@
-//! Media faults: whatever was acknowledged is there or missed aloud, and never wrong.
+//! Media faults: whatever was acknowledged is there or missed aloud, and never wrong. What is
+//! missed is named to the byte and the record.
 
 use std::thread;
 
@@ -253,8 +254,24 @@ fn the_start_of_the_oldest_segment_may_be_damaged() {
     let mut next = Made::new(8, 104);
     next.batch(103, 1);
     let outcome = recover(&[&made, &next]);
-    assert_eq!(outcome.puts, [105]);
-    assert!(outcome.is_noticed(), "{:?}", outcome.report);
+    let range = outcome.damaged();
+    assert_eq!((range.segment, range.from), (SegmentNumber(7), 4096));
+    assert_eq!((range.first, range.last), (Lsn(100), Lsn(103)));
+}
+
+#[test]
+fn an_empty_segment_says_where_the_log_starts() {
+    // Nothing was ever synced: the first segment's batches were lost, one of the next was not.
+    let (first, mut next) = (Made::new(1, 1), Made::new(2, 1).from_lsn(9));
+    next.batch(0, 2);
+    let outcome = recover(&[&first, &next]);
+    assert_eq!((outcome.puts.len(), outcome.next_lsn()), (0, 1));
+    // After the cut the log goes on in a third one, whatever else is still there.
+    let mut third = Made::new(3, 1);
+    third.batch(0, 2);
+    for kept in [&[&first, &next, &third][..], &[&next, &third], &[&third]] {
+        assert_eq!(recover(kept).puts, [2, 3]);
+    }
 }
 
 #[test]
