@@ -1,7 +1,7 @@
 //! Listening sockets: bound before anything starts, one of each kind for every core, shared by
-//! SO_REUSEPORT, and open only when the node serves: who comes earlier is refused and need not wait.
-//! Accepting waits for readiness and takes the connections by plain system calls, so that no accept
-//! is ever in the kernel when a worker stops.
+//! SO_REUSEPORT, and open only when the node serves: who comes earlier is refused and need not
+//! wait. Accepting waits for readiness and takes the connections by plain system calls, so that no
+//! accept is ever in the kernel when a worker stops.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! One node as it sees itself: what `/status` answers. Figures of the cores are summed when they are
-//! asked for.
+//! One node as it sees itself: what `/status` answers. Figures of the cores are summed when they
+//! are asked for.
 
 use serde::Serialize;
 
