@@ -16,6 +16,18 @@ fmt:
 test:
     cargo test --workspace --release
 
+# kill -9 under load, restart, read everything back
+torture rounds="1000":
+    CHORDITE_ROUNDS={{rounds}} cargo test --release -p chordite-tests --test all -- --nocapture kill_rounds ring_kills
+
+# The same with a power cut of a loop-mounted disk (needs root)
+power-cut rounds="1000":
+    CHORDITE_ROUNDS={{rounds}} cargo test --release -p chordite-tests --test all -- --nocapture power_cut
+
+# Disks that are full or fail (needs root)
+disks:
+    cargo test --release -p chordite-tests --test all -- --nocapture full_disk failing_disk
+
 # Recover arbitrary bytes for so many seconds (needs a nightly compiler and cargo-fuzz)
 fuzz seconds="600":
     cargo +nightly fuzz run --fuzz-dir tests/fuzz recovery -- -max_total_time={{seconds}}

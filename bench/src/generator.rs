@@ -12,7 +12,7 @@ use std::time::Duration;
 use loadgen::report::{SUMMARY_FILE, Summary};
 
 use crate::process::{ProcessError, Program};
-use crate::scenario::Confirm;
+use crate::scenario::{Confirm, Distribution};
 
 /// One run of the generator.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,6 +29,10 @@ pub struct Run {
     pub threads: u32,
     /// Keys in use.
     pub keys: u64,
+    /// How often each is asked for.
+    pub distribution: Distribution,
+    /// Of arrivals, keys and the numbers that written values carry.
+    pub seed: u64,
     /// Bytes of a value or of an echoed frame.
     pub value_bytes: u32,
     /// Share of writes.
@@ -58,6 +62,10 @@ pub enum Language {
     Dht,
     /// The native API, with the client identity in this folder.
     Native(PathBuf),
+    /// GET and SET of redis.
+    Resp,
+    /// `get` and `set` of memcached.
+    Memcached,
 }
 
 impl Run {
@@ -100,7 +108,7 @@ impl Run {
         for target in &self.targets {
             let flag = match self.language {
                 Language::Native(_) => "--native",
-                Language::Echo | Language::Dht => "--target",
+                Language::Echo | Language::Dht | Language::Resp | Language::Memcached => "--target",
             };
             flags.extend([flag.into(), target.into()]);
         }
@@ -117,6 +125,8 @@ impl Run {
                 };
                 flags.extend(["--confirm".into(), confirm.into()]);
             }
+            Language::Resp => flags.extend(["--protocol".into(), "resp".into()]),
+            Language::Memcached => flags.extend(["--protocol".into(), "memcached".into()]),
             Language::Native(identity) => {
                 flags.extend(["--identity".into(), identity.into()]);
             }
@@ -130,6 +140,8 @@ impl Run {
             ("--depth", self.depth.to_string()),
             ("--threads", self.threads.to_string()),
             ("--keys", self.keys.to_string()),
+            ("--distribution", self.distribution.name().to_owned()),
+            ("--seed", self.seed.to_string()),
             ("--value-size", self.value_bytes.to_string()),
             ("--puts", self.puts.to_string()),
             ("--duration", format!("{}ms", self.length.as_millis())),

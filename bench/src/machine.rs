@@ -79,6 +79,31 @@ impl Revision {
     }
 }
 
+/// The file system that `path` lies on, and its device: `ext4 (/dev/vda)`.
+#[must_use]
+pub fn file_system(path: &Path) -> String {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    mount_of(&mounts, &path).unwrap_or_else(unknown)
+}
+
+/// Of the mounts above a path the deepest counts, and of several there the last (proc(5),
+/// `mountinfo`: place is field 5; after a lone hyphen come file system and device).
+fn mount_of(mounts: &str, path: &Path) -> Option<String> {
+    let mut found: Option<(usize, String)> = None;
+    for line in mounts.lines() {
+        let (before, after) = line.split_once(" - ")?;
+        let place = Path::new(before.split(' ').nth(4)?);
+        let depth = place.components().count();
+        let is_deeper = found.as_ref().is_none_or(|(deepest, _)| depth >= *deepest);
+        if path.starts_with(place) && is_deeper {
+            let mut words = after.split(' ');
+            found = Some((depth, format!("{} ({})", words.next()?, words.next()?)));
+        }
+    }
+    found.map(|(_, mount)| mount)
+}
+
 fn cpu_model(cpuinfo: &str) -> Option<String> {
     let line = cpuinfo
         .lines()
@@ -109,6 +134,19 @@ mod tests {
             Some(2048)
         );
         assert_eq!(cpu_model("flags : fpu"), None);
+    }
+
+    #[test]
+    fn the_deepest_mount_counts() {
+        let mounts = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+                      30 22 0:26 / /tmp rw - tmpfs tmp rw\n\
+                      31 22 0:27 / /tmp/real rw - xfs /dev/vdb rw\n";
+        let of = |path| mount_of(mounts, Path::new(path)).unwrap();
+        assert_eq!(of("/home/a"), "ext4 (/dev/vda)");
+        assert_eq!(of("/tmp/x"), "tmpfs (tmp)");
+        assert_eq!(of("/tmp/real/x"), "xfs (/dev/vdb)");
+        assert_eq!(of("/tmp/really"), "tmpfs (tmp)");
+        assert_eq!(mount_of("", Path::new("/")), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bench::disk::{self, DiskWork};
 use bench::minimal_client::{self, Work};
 use bench::result::ResultFile;
 use bench::run::{self, RunOptions};
@@ -57,11 +58,36 @@ enum Command {
         /// Folder of the second
         b: PathBuf,
     },
+    #[command(flatten)]
+    Part(Part),
+}
+
+/// The programs that bench itself starts; a person may as well.
+#[derive(Subcommand)]
+enum Part {
     /// The floor: an echo server on monoio
     Echo {
         /// Port; 0 lets the kernel choose
         #[arg(long, default_value_t = 0)]
         port: u16,
+    },
+    /// The disk's own limit: writes batches durably, a few in flight, and does nothing else
+    Disk {
+        /// Folder of its segments
+        #[arg(long)]
+        folder: PathBuf,
+        /// Records of a batch
+        #[arg(long, default_value_t = 16)]
+        batch_records: u32,
+        /// Bytes of a record
+        #[arg(long, default_value_t = 256)]
+        record_bytes: u32,
+        /// Batches in flight
+        #[arg(long, default_value_t = 4)]
+        in_flight: u32,
+        /// For how long
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
     },
     /// A minimal closed-loop client of the echo server
     MinimalClient {
@@ -133,10 +159,34 @@ fn carry_out(command: Command) -> Result<()> {
             let (a, b) = (ResultFile::read(&a)?, ResultFile::read(&b)?);
             print!("{}", report::comparison(&a, &b));
         }
-        Command::Echo { port } => {
+        Command::Part(part) => play(part)?,
+    }
+    Ok(())
+}
+
+fn play(part: Part) -> Result<()> {
+    match part {
+        Part::Echo { port } => {
             echo::serve((Ipv4Addr::LOCALHOST, port).into()).context("the echo server")?;
         }
-        Command::MinimalClient {
+        Part::Disk {
+            folder,
+            batch_records,
+            record_bytes,
+            in_flight,
+            seconds,
+        } => {
+            let outcome = disk::run(&DiskWork {
+                folder,
+                batch_records,
+                record_bytes,
+                in_flight,
+                length: Duration::from_secs_f64(seconds),
+            });
+            let outcome = outcome.context("the disk program")?;
+            println!("{}", serde_json::to_string(&outcome)?);
+        }
+        Part::MinimalClient {
             target,
             connections,
             depth,
@@ -152,7 +202,7 @@ fn carry_out(command: Command) -> Result<()> {
             });
             println!("{}", serde_json::to_string(&outcome?)?);
         }
-        Command::Guard {
+        Part::Guard {
             parent,
             core,
             program,

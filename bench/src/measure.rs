@@ -9,6 +9,8 @@ use std::time::Duration;
 use loadgen::report::Summary;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::DiskOutcome;
+
 /// A measure of one turn.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,6 +37,33 @@ pub enum Measure {
     ResidentOverhead,
     /// The node's own account of the same.
     AccountedOverhead,
+    /// Median latency of reads alone.
+    GetP50,
+    /// 99th percentile of the latency of reads alone.
+    GetP99,
+    /// Median latency of writes alone.
+    PutP50,
+    /// 99th percentile of the latency of writes alone.
+    PutP99,
+    /// Of the writes confirmed by a read, those whose read found another write's value.
+    SupersededShare,
+    /// Writes that the nodes refused, of all requests: the DHT API has no answer to say so, and the
+    /// other figures leave them out.
+    RefusedShare,
+    /// Batches of the log a second: what the disk has made durable.
+    Commits,
+    /// Mean number of records in a batch.
+    RecordsPerBatch,
+    /// Largest size of the log seen, two segments less, over the live records in it.
+    SpaceRatio,
+    /// Bytes that the log wrote over what it would have written had compaction moved nothing.
+    WriteAmplification,
+    /// From the start of a killed node to its readiness.
+    StartSeconds,
+    /// Records a second that its recovery read, on one core.
+    RecoveryRate,
+    /// Bytes a second that its recovery read, on one core.
+    RecoveryThroughput,
 }
 
 /// The figures of one turn.
@@ -45,12 +74,23 @@ impl Measure {
     #[must_use]
     pub const fn unit(self) -> &'static str {
         match self {
-            Self::CpuPerRequest | Self::GeneratorCpuPerRequest | Self::P50 | Self::P99 => "µs",
-            Self::RequestsPerCpuSecond | Self::Rate => "1/s",
-            Self::P99OverP50 => "×",
+            Self::CpuPerRequest
+            | Self::GeneratorCpuPerRequest
+            | Self::P50
+            | Self::P99
+            | Self::GetP50
+            | Self::GetP99
+            | Self::PutP50
+            | Self::PutP99 => "µs",
+            Self::RequestsPerCpuSecond | Self::Rate | Self::Commits | Self::RecoveryRate => "1/s",
+            Self::P99OverP50 | Self::SpaceRatio | Self::WriteAmplification => "×",
             Self::RpcsMean => "rpcs",
             Self::ServerCpuShare => "% of a core",
             Self::ResidentOverhead | Self::AccountedOverhead => "B/record",
+            Self::SupersededShare | Self::RefusedShare => "%",
+            Self::RecordsPerBatch => "records",
+            Self::StartSeconds => "s",
+            Self::RecoveryThroughput => "MB/s",
         }
     }
 
@@ -69,14 +109,28 @@ impl Measure {
             Self::ServerCpuShare => "server_cpu_share",
             Self::ResidentOverhead => "resident_overhead",
             Self::AccountedOverhead => "accounted_overhead",
+            Self::GetP50 => "get_p50",
+            Self::GetP99 => "get_p99",
+            Self::PutP50 => "put_p50",
+            Self::PutP99 => "put_p99",
+            Self::SupersededShare => "superseded_share",
+            Self::RefusedShare => "refused_share",
+            Self::Commits => "commits",
+            Self::RecordsPerBatch => "records_per_batch",
+            Self::SpaceRatio => "space_ratio",
+            Self::WriteAmplification => "write_amplification",
+            Self::StartSeconds => "start_seconds",
+            Self::RecoveryRate => "recovery_rate",
+            Self::RecoveryThroughput => "recovery_throughput",
         }
     }
 }
 
-/// The figures of a turn of requests that took the servers `cpu` in all.
+/// The figures of a turn of requests that took the servers `cpu` in all, and of which they refused
+/// `refused` without an answer.
 #[must_use]
-pub fn of_requests(summary: &Summary, cpu: Duration) -> Figures {
-    let requests = summary.counts.completed as f64;
+pub fn of_requests(summary: &Summary, cpu: Duration, refused: f64) -> Figures {
+    let requests = summary.counts.completed as f64 - refused;
     let cpu_us = cpu.as_secs_f64() * 1e6;
     let latency = &summary.latency;
     let mut figures = Figures::from([
@@ -94,8 +148,59 @@ pub fn of_requests(summary: &Summary, cpu: Duration) -> Figures {
     if let Some(mean) = rpcs_mean(summary) {
         figures.insert(Measure::RpcsMean, mean);
     }
+    for operation in &summary.operations {
+        let latency = &operation.latency;
+        let (p50, p99) = match operation.kind.as_str() {
+            // Of one kind alone the latency of all requests says the same.
+            _ if summary.operations.len() < 2 => continue,
+            "get" => (Measure::GetP50, Measure::GetP99),
+            "put" => (Measure::PutP50, Measure::PutP99),
+            _ => continue,
+        };
+        figures.extend([(p50, latency.p50_us), (p99, latency.p99_us)]);
+    }
+    // The other protocols answer a write themselves.
+    if summary.protocol == "dht" && summary.workload.put_ratio > 0.0 {
+        let counts = &summary.counts;
+        let superseded = counts.superseded as f64 / counts.confirmed as f64;
+        let refused = refused / counts.completed as f64;
+        figures.extend([
+            (Measure::SupersededShare, superseded * 100.0),
+            (Measure::RefusedShare, refused * 100.0),
+        ]);
+    }
     figures.retain(|_, figure| figure.is_finite());
     figures
+}
+
+/// The figures of a turn of the disk program.
+#[must_use]
+pub fn of_disk(outcome: &DiskOutcome) -> Figures {
+    let records = outcome.records as f64;
+    let mut figures = Figures::from([
+        (Measure::CpuPerRequest, outcome.cpu_s * 1e6 / records),
+        (Measure::RequestsPerCpuSecond, records / outcome.cpu_s),
+        (Measure::Rate, outcome.records_per_s),
+        (Measure::P50, outcome.p50_us),
+        (Measure::P99, outcome.p99_us),
+        (Measure::P99OverP50, outcome.p99_us / outcome.p50_us),
+        (Measure::Commits, outcome.commits_per_s),
+        (Measure::RecordsPerBatch, records / outcome.commits as f64),
+    ]);
+    figures.retain(|_, figure| figure.is_finite());
+    figures
+}
+
+/// The figures of a recovery of `records` in `bytes` that took `recovery`, of a start that took
+/// `start` until the node was ready.
+#[must_use]
+pub fn of_restart(start: Duration, recovery: Duration, records: f64, bytes: f64) -> Figures {
+    let seconds = recovery.as_secs_f64();
+    Figures::from([
+        (Measure::StartSeconds, start.as_secs_f64()),
+        (Measure::RecoveryRate, records / seconds),
+        (Measure::RecoveryThroughput, bytes / seconds / 1e6),
+    ])
 }
 
 /// The figure of a turn in which nothing was asked.
@@ -132,19 +237,47 @@ const KEY_BYTES: u32 = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loadgen::report::{HopCount, Hops};
+    use loadgen::report::{HopCount, Hops, OperationStats, Percentiles};
 
     #[test]
     fn server_time_is_spread_over_the_answers() {
         let mut summary = Summary::default();
         summary.counts.completed = 1_000;
         summary.wall_s = 2.0;
-        let figures = of_requests(&summary, Duration::from_millis(5));
+        let figures = of_requests(&summary, Duration::from_millis(5), 0.0);
         assert_eq!(figures[&Measure::CpuPerRequest], 5.0);
         assert_eq!(figures[&Measure::Rate], 500.0);
         assert_eq!(figures.get(&Measure::RpcsMean), None);
         // No latency was recorded: 0 over 0 is no figure.
         assert_eq!(figures.get(&Measure::P99OverP50), None);
+    }
+
+    #[test]
+    fn reads_and_writes_are_told_apart_when_there_are_both() {
+        let operation = |kind: &str, p99_us| OperationStats {
+            kind: kind.to_owned(),
+            latency: Percentiles {
+                p99_us,
+                ..Percentiles::default()
+            },
+        };
+        let mut summary = Summary {
+            operations: vec![operation("get", 3.0), operation("put", 5.0)],
+            ..Summary::default()
+        };
+        (summary.counts.completed, summary.counts.confirmed) = (400, 200);
+        summary.counts.superseded = 3;
+        summary.workload.put_ratio = 0.5;
+        summary.protocol = "dht".to_owned();
+        let figures = of_requests(&summary, Duration::from_millis(3), 100.0);
+        assert_eq!(figures[&Measure::GetP99], 3.0);
+        assert_eq!(figures[&Measure::PutP99], 5.0);
+        assert_eq!(figures[&Measure::SupersededShare], 1.5);
+        assert_eq!(figures[&Measure::RefusedShare], 25.0);
+        assert_eq!(figures[&Measure::CpuPerRequest], 10.0);
+        summary.operations.pop();
+        let figures = of_requests(&summary, Duration::from_millis(5), 0.0);
+        assert_eq!(figures.get(&Measure::GetP99), None);
     }
 
     #[test]

@@ -246,6 +246,19 @@ impl Process {
         }
     }
 
+    /// Waits for its end, however it comes.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn end(&mut self, within: Duration) -> Result<(), ProcessError> {
+        self.wait_end(within).map(drop)
+    }
+
+    /// Kills it with SIGKILL and reaps it.
+    pub fn kill(mut self) {
+        self.end_at_once();
+    }
+
     /// Asks it to stop with SIGTERM and waits for its end, which must be a success.
     ///
     /// # Errors
@@ -265,6 +278,13 @@ impl Process {
         let child = &mut self.child;
         let ended = deadline::wait_until("its end", within, || child.try_wait().ok().flatten());
         ended.map_err(|late| self.late(late))
+    }
+
+    fn end_at_once(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 
     fn failed(&self, status: ExitStatus) -> ProcessError {
@@ -298,11 +318,25 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        self.end_at_once();
     }
+}
+
+/// Kills, with SIGKILL, a process that a child of this one has started and told of.
+///
+/// # Errors
+/// When there is none of that id.
+pub fn kill_told(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(kill_process(pid, Signal::KILL)?)
+}
+
+/// Whether `PATH` has a program of this name.
+#[must_use]
+pub fn is_installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
 /// The `guard` command: `guard PARENT CORE PROGRAM ARGS…`. Only returns when it fails.

@@ -14,6 +14,12 @@ use crate::table::{Table, figure};
 #[must_use]
 pub fn page(result: &ResultFile) -> String {
     let mut page = head(result);
+    for line in &result.subjects {
+        let _ = writeln!(page, "- {line}");
+    }
+    for line in &result.skipped {
+        let _ = writeln!(page, "- left out: {line}");
+    }
     if !result.goals.is_empty() {
         let _ = write!(page, "\n## Goals\n\n{}", goals(&result.goals));
     }
@@ -196,6 +202,8 @@ mod tests {
                 round: 2,
                 text: "the generator was late".to_owned(),
             }],
+            subjects: vec!["node: fsync = always, data on ext4 (/dev/vda)".to_owned()],
+            skipped: vec!["redis: redis-server is not installed".to_owned()],
         }
     }
 
@@ -209,6 +217,7 @@ mod tests {
             "| node/get | p50  |",
             "see notes",
             "- node/get, round 2: the generator was late",
+            "- node: fsync = always, data on ext4 (/dev/vda)\n- left out: redis: redis-server is",
         ] {
             assert!(page.contains(part), "{part} in\n{page}");
         }

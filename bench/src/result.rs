@@ -41,6 +41,13 @@ pub struct ResultFile {
     /// What has to be known to read the figures; missing from results of earlier builds.
     #[serde(default)]
     pub notes: Vec<Note>,
+    /// What took turns, a line each: settings, fsync, the file system of the data; missing from
+    /// results of earlier builds.
+    #[serde(default)]
+    pub subjects: Vec<String>,
+    /// What was left out on this machine, and why.
+    #[serde(default)]
+    pub skipped: Vec<String>,
 }
 
 /// Why the figures of one turn say less than they seem to.
@@ -95,6 +102,8 @@ pub struct GoalOutcome {
 pub struct Rounds {
     cells: BTreeMap<Cell, BTreeMap<Measure, Vec<f64>>>,
     notes: Vec<Note>,
+    subjects: Vec<String>,
+    skipped: BTreeMap<String, String>,
 }
 
 impl Rounds {
@@ -116,6 +125,36 @@ impl Rounds {
     #[must_use]
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    /// Adds the line that tells what a subject is, once.
+    pub fn describe(&mut self, line: &str) {
+        if !self.subjects.iter().any(|known| known == line) {
+            self.subjects.push(line.to_owned());
+        }
+    }
+
+    /// The lines of all subjects.
+    #[must_use]
+    pub fn subjects(&self) -> &[String] {
+        &self.subjects
+    }
+
+    /// Leaves the subject called `name` out.
+    pub fn skip(&mut self, name: &str, reason: String) {
+        self.skipped.insert(name.to_owned(), reason);
+    }
+
+    /// Whether the subject called `name` is left out.
+    #[must_use]
+    pub fn is_skipped(&self, name: &str) -> bool {
+        self.skipped.contains_key(name)
+    }
+
+    /// Why subjects were left out.
+    #[must_use]
+    pub fn skipped(&self) -> Vec<String> {
+        self.skipped.values().cloned().collect()
     }
 
     /// All figures of one measure of one cell, in the order of rounds.
@@ -155,8 +194,12 @@ impl Rounds {
             Some(over) => (ratio::of_rounds(figures, self.of(over, goal.measure)), "×"),
         };
         let bound = goal.bound();
-        let verdict =
-            bound.map(|bound| value.map_or(Verdict::Unmeasured, |value| bound.judge(value.median)));
+        let mut cells = std::iter::once(&goal.of).chain(&goal.over);
+        let without = match cells.any(|cell| self.is_skipped(&cell.subject)) {
+            true => Verdict::Skipped,
+            false => Verdict::Unmeasured,
+        };
+        let verdict = bound.map(|bound| value.map_or(without, |value| bound.judge(value.median)));
         GoalOutcome {
             name: goal.name.clone(),
             measure: goal.measure,
@@ -224,7 +267,8 @@ impl ResultFile {
     }
 
     fn verdicts(&self) -> impl Iterator<Item = Verdict> {
-        self.goals.iter().filter_map(|goal| goal.verdict)
+        let verdicts = self.goals.iter().filter_map(|goal| goal.verdict);
+        verdicts.filter(|verdict| *verdict != Verdict::Skipped)
     }
 }
 
@@ -298,6 +342,15 @@ mod tests {
     }
 
     #[test]
+    fn a_goal_of_what_was_left_out_is_skipped() {
+        let mut rounds = rounds();
+        rounds.skip("redis", "redis is not installed".to_owned());
+        let outcome = rounds.judge(&goal("over = \"redis/get\"\nat_least = 1.0"));
+        assert_eq!(outcome.verdict, Some(Verdict::Skipped));
+        assert_eq!(rounds.skipped(), ["redis is not installed"]);
+    }
+
+    #[test]
     fn a_result_survives_its_file_and_folders_are_never_reused() {
         let parent = tempfile::tempdir().unwrap();
         let revision = Revision {
@@ -323,6 +376,8 @@ mod tests {
                 rounds().judge(&goal("")),
             ],
             notes: vec![],
+            subjects: vec![],
+            skipped: vec![],
         };
         assert_eq!((result.misses(), result.judged()), (1, 2));
         result.write(&first).unwrap();

@@ -1,15 +1,19 @@
 //! A ring of real nodes, started and stopped by `chordite dev`.
 //!
-//! Reads the lines `node I pid P api A p2p B admin C` and `ready`; the kernel chooses all ports.
+//! Reads the lines `node I pid P api A p2p B admin C` and `ready`; the kernel chooses all ports. A
+//! node that is alone can be killed and started again by `chordite serve` from the files it has.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::admin;
 use crate::binaries::Binaries;
-use crate::process::{Process, ProcessError, Program};
+use crate::deadline;
+use crate::log_watch::LogCounters;
+use crate::machine;
+use crate::process::{self, Process, ProcessError, Program};
 
 /// What ring is wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -27,10 +31,13 @@ pub struct RingOptions {
 /// A running ring; killed when dropped.
 #[derive(Debug)]
 pub struct Ring {
-    dev: Process,
+    /// `chordite dev`, or the only node after a restart.
+    host: Process,
+    restarts: u32,
     nodes: Vec<RingNode>,
     folder: PathBuf,
     chordite: PathBuf,
+    options: RingOptions,
 }
 
 /// One node of it.
@@ -83,10 +90,12 @@ impl Ring {
             });
         }
         Ok(Self {
-            dev,
+            host: dev,
+            restarts: 0,
             nodes,
             folder: ring_folder,
             chordite: binaries.chordite.clone(),
+            options: options.clone(),
         })
     }
 
@@ -100,6 +109,12 @@ impl Ring {
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         self.nodes.iter().map(|node| node.pid).collect()
+    }
+
+    /// Their admin addresses.
+    #[must_use]
+    pub fn admins(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.admin).collect()
     }
 
     /// Folder of the identity that native clients use.
@@ -155,12 +170,87 @@ impl Ring {
         Ok(check.capture()?)
     }
 
+    /// What it is, in one line: nodes, settings, and where it keeps its data.
+    ///
+    /// # Errors
+    /// When a node does not answer.
+    pub fn about(&self) -> Result<String, RingError> {
+        let RingOptions {
+            nodes, settings, ..
+        } = &self.options;
+        let mut parts = vec![match nodes {
+            1 => "one node".to_owned(),
+            nodes => format!("{nodes} nodes"),
+        }];
+        if self.options.shards > 0 {
+            parts.push(format!("shards = {}", self.options.shards));
+        }
+        let is_kept = LogCounters::read(&self.admins())?.is_some();
+        if is_kept && settings.iter().all(|(key, _)| key != "fsync") {
+            parts.push("fsync = always".to_owned());
+        }
+        parts.extend(
+            settings
+                .iter()
+                .map(|(key, value)| format!("{key} = {value}")),
+        );
+        parts.push(match is_kept {
+            true => format!("data on {}", machine::file_system(&self.folder)),
+            false => "no log, in memory only".to_owned(),
+        });
+        Ok(parts.join(", "))
+    }
+
+    /// Kills its only node and starts it again; returns the time from that start to readiness.
+    ///
+    /// # Errors
+    /// When there are several nodes, or the node does not come back.
+    pub fn restart(&mut self) -> Result<Duration, RingError> {
+        let [node] = &mut self.nodes[..] else {
+            return Err(RingError::Lines {
+                expected: 1,
+                got: self.nodes.len(),
+            });
+        };
+        // With its only node `chordite dev` ends too, and says that it was not asked to.
+        process::kill_told(node.pid)?;
+        self.host.end(STOP_WITHIN)?;
+        node.wait_gone()?;
+        self.restarts += 1;
+        let serve = Program::new(&self.chordite)
+            .args(["serve", "--config"])
+            .arg(self.folder.join("node-0/node.ini"))
+            .on_core(self.options.core);
+        let started = Instant::now();
+        self.host = serve.spawn(&self.folder, &format!("serve-{}", self.restarts))?;
+        node.pid = self.host.pid();
+        let admin = node.admin;
+        self.host.wait_for("readiness", START_WITHIN, |_| {
+            admin::fetch(admin, "/readyz").ok()
+        })?;
+        Ok(started.elapsed())
+    }
+
     /// Stops it gracefully.
     ///
     /// # Errors
     /// When it does not stop in time, or a node does not end with success.
     pub fn stop(self) -> Result<(), RingError> {
-        Ok(self.dev.stop(STOP_WITHIN)?)
+        Ok(self.host.stop(STOP_WITHIN)?)
+    }
+}
+
+impl RingNode {
+    /// Waits until nobody listens on its addresses: the kernel takes an io_uring apart, and with it
+    /// sockets it is accepting on, a moment after the process has ended.
+    fn wait_gone(&self) -> Result<(), RingError> {
+        let is_free = |address: &str| TcpListener::bind(address).is_ok();
+        let admin = self.admin.to_string();
+        let gone = deadline::wait_until("free ports", STOP_WITHIN, || {
+            let all = [&self.api, &self.p2p, &admin];
+            all.iter().all(|address| is_free(address)).then_some(())
+        });
+        Ok(gone.map_err(io::Error::other)?)
     }
 }
 

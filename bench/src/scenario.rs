@@ -13,17 +13,20 @@
 //!
 //! [[subject]]
 //! name = "node"
-//! kind = "ring"                  # `ring` (chordite dev) or `echo` (the floor, bench echo)
+//! kind = "ring"                  # `ring` (chordite dev), `echo` (the floor, bench echo), `disk`
+//!                                # (its own limit, bench disk), `redis` and `memcached` (left
+//!                                # out when they are not installed)
+//! settings = { fsync = "never" } # `--set key=value` of a ring, `--key value` of those two
 //! nodes = 1                      # ring only, as are the following
 //! shards = 1                     # 0: the node's own default
-//! settings = { fsync = "never" } # passed on as `--set key=value`
 //! fresh = false                  # true: a new ring for every turn instead of one for all rounds
 //! remote_share_min = 0.0         # restarts until some node owns at most 1 − this of the circle;
 //!                                # that node is the gateway of loads with `through = "gateway"`
 //!
 //! [[load]]
 //! name = "get-d1"
-//! kind = "requests"              # `requests`, `fill` (memory of `keys` records), `idle`
+//! kind = "requests"              # `requests`, `fill` (memory of `keys` records), `idle`,
+//!                                # `restart` (kill -9 and recovery), `disk` (bench disk)
 //! subjects = ["node"]            # left out: all of them
 //! generator = "loadgen"          # or `minimal` (bench minimal-client; echo subjects only)
 //! protocol = "dht"               # or `native`; an echo subject is always asked to echo
@@ -39,6 +42,12 @@
 //! lookup_mode = "cached"         # `cached`, `recursive`, `iterative`, or several with commas
 //! rate = 1000.0                  # open loop at this rate; left out: closed loop
 //! half_of = "get-d16"            # open loop at half the rate this load reached in this round
+//! distribution = "uniform"       # or `zipf`, `hot-cold`
+//! warmup = 0.0                   # seconds of the same load before the turn
+//! watch = false                  # true: the size of the log is looked at during the turn
+//! batch = 16                     # disk: records of a batch, or
+//! batch_of = "node/put"          # as many as the node had there in this round, on average;
+//! in_flight = 4                  # a record has 80 + value_bytes, as in the log
 //!
 //! [[goal]]
 //! name = "GET over the floor, depth 1"
@@ -54,6 +63,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::Measure;
 use crate::verdict::Bound;
+
+mod load;
+
+pub use load::{Confirm, Distribution, GeneratorKind, Load, LoadKind, Protocol, Through};
 
 /// A scenario: what takes turns at what.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
@@ -96,7 +109,7 @@ pub struct Subject {
     /// Shards of each node; 0 leaves it to the node.
     #[serde(default = "one_shard")]
     pub shards: u8,
-    /// Configuration of each node.
+    /// Configuration of each node, or of a server of another project.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
     /// A new ring for every turn.
@@ -115,119 +128,12 @@ pub enum SubjectKind {
     Echo,
     /// A ring of nodes.
     Ring,
-}
-
-/// What is asked of a subject in one turn.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Load {
-    /// Its name within the scenario.
-    pub name: String,
-    /// What it is.
-    #[serde(default)]
-    pub kind: LoadKind,
-    /// Which subjects take turns at it; none named: all.
-    #[serde(default)]
-    pub subjects: Vec<String>,
-    /// Who asks.
-    #[serde(default)]
-    pub generator: GeneratorKind,
-    /// In which protocol a ring is asked.
-    #[serde(default)]
-    pub protocol: Protocol,
-    /// Which nodes are asked.
-    #[serde(default)]
-    pub through: Through,
-    /// Connections in all.
-    #[serde(default = "fifty")]
-    pub connections: u32,
-    /// Requests under way on each.
-    #[serde(default = "one_request")]
-    pub depth: u32,
-    /// Threads of the generator.
-    #[serde(default = "one_request")]
-    pub threads: u32,
-    /// Keys in use.
-    #[serde(default = "ten_thousand")]
-    pub keys: u64,
-    /// Bytes of a value, and of an echoed frame.
-    #[serde(default = "sixty_four")]
-    pub value_bytes: u32,
-    /// Share of writes.
-    #[serde(default)]
-    pub puts: f64,
-    /// How writes over the DHT API, which have no answer, are confirmed.
-    #[serde(default)]
-    pub confirm: Confirm,
-    /// Share of owner lookups.
-    #[serde(default)]
-    pub lookups: f64,
-    /// How lookups are carried out.
-    #[serde(default = "cached")]
-    pub lookup_mode: String,
-    /// Requests a second of an open loop.
-    pub rate: Option<f64>,
-    /// Open loop at half the rate that this load reached.
-    pub half_of: Option<String>,
-}
-
-/// Kinds of loads.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadKind {
-    /// Requests for the length of a turn.
-    #[default]
-    Requests,
-    /// Every key is written once; memory before and after is compared.
-    Fill,
-    /// Nothing is asked for the length of a turn.
-    Idle,
-}
-
-/// Who asks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GeneratorKind {
-    /// The load generator.
-    #[default]
-    Loadgen,
-    /// The minimal client of this crate.
-    Minimal,
-}
-
-/// How a ring is asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// The DHT API.
-    #[default]
-    Dht,
-    /// The native API over mutual TLS.
-    Native,
-}
-
-/// What a read after a write confirms.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confirm {
-    /// All writes sent at once: the read is a small part of the cost.
-    #[default]
-    Turn,
-    /// Every single write.
-    Each,
-}
-
-/// Which nodes of a ring are asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Through {
-    /// All in turn.
-    #[default]
-    All,
-    /// The first only.
-    First,
-    /// The one that owns the least.
-    Gateway,
+    /// The disk alone: its limit.
+    Disk,
+    /// A redis-server out of `PATH`.
+    Redis,
+    /// A memcached out of `PATH`.
+    Memcached,
 }
 
 /// A bound on a figure, or on the ratio of two.
@@ -314,6 +220,11 @@ impl Scenario {
             if let Some(other) = &load.half_of {
                 known("load", other, &loads)?;
             }
+            if let Some(cell) = &load.batch_of {
+                known("subject", &cell.subject, &subjects)?;
+                known("load", &cell.load, &loads)?;
+            }
+            self.check_kinds(load)?;
         }
         for goal in &self.goal {
             for cell in std::iter::once(&goal.of).chain(&goal.over) {
@@ -322,6 +233,26 @@ impl Scenario {
             }
             if goal.at_most.is_some() && goal.at_least.is_some() {
                 return Err(ScenarioError::TwoBounds(goal.name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A disk is written to and asked nothing; only a node that is alone is restarted.
+    fn check_kinds(&self, load: &Load) -> Result<(), ScenarioError> {
+        for subject in self.subjects_of(load) {
+            let fits = match (load.kind, subject.kind) {
+                (LoadKind::Disk, kind) => {
+                    kind == SubjectKind::Disk && load.batch.is_some() != load.batch_of.is_some()
+                }
+                (LoadKind::Restart, kind) => kind == SubjectKind::Ring && subject.nodes == 1,
+                (_, kind) => kind != SubjectKind::Disk,
+            };
+            if !fits {
+                return Err(ScenarioError::Misfit {
+                    subject: subject.name.clone(),
+                    load: load.name.clone(),
+                });
             }
         }
         Ok(())
@@ -349,6 +280,14 @@ pub enum ScenarioError {
         kind: &'static str,
         /// The name.
         name: String,
+    },
+    /// A load that its subject cannot take.
+    #[error("`{subject}` cannot take a turn at `{load}`")]
+    Misfit {
+        /// The subject.
+        subject: String,
+        /// The load.
+        load: String,
     },
     /// A goal that bounds from both sides.
     #[error("goal `{0}` has both at_most and at_least")]
@@ -397,26 +336,6 @@ fn one_shard() -> u8 {
     1
 }
 
-fn fifty() -> u32 {
-    50
-}
-
-fn one_request() -> u32 {
-    1
-}
-
-fn ten_thousand() -> u64 {
-    10_000
-}
-
-fn sixty_four() -> u32 {
-    64
-}
-
-fn cached() -> String {
-    "cached".to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -448,6 +367,30 @@ mod tests {
             Scenario::parse(&twice),
             Err(ScenarioError::Twice { .. })
         ));
+    }
+
+    #[test]
+    fn a_disk_is_written_to_in_batches_of_one_size_and_asked_nothing() {
+        let disk = |load: &str| {
+            let subject = "[[subject]]\nname = \"disk\"\nkind = \"disk\"";
+            let head = "[[load]]\nname = \"raw\"\nsubjects = [\"disk\"]";
+            Scenario::parse(&format!("{}\n{subject}\n{head}\n{load}", node_only()))
+        };
+        assert!(disk("kind = \"disk\"\nbatch = 16").is_ok());
+        assert!(disk("kind = \"disk\"\nbatch_of = \"node/get\"").is_ok());
+        for wrong in [
+            "",
+            "kind = \"disk\"",
+            "kind = \"disk\"\nbatch = 1\nbatch_of = \"node/get\"",
+            "kind = \"restart\"",
+        ] {
+            let error = disk(wrong).unwrap_err().to_string();
+            assert_eq!(error, "`disk` cannot take a turn at `raw`", "{wrong}");
+        }
+    }
+
+    fn node_only() -> String {
+        SMALL.replace("name = \"get\"", "name = \"get\"\nsubjects = [\"node\"]")
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::measure;
 use crate::report;
 use crate::result::{self, ResultFile, Rounds, SCHEMA};
 use crate::ring::{Ring, RingOptions};
-use crate::run::kept;
-use crate::scenario::{Cell, Confirm};
+use crate::run::{kept, work_folder};
+use crate::scenario::{Cell, Confirm, Distribution};
 use crate::steps::Steps;
 use crate::usage::Cpu;
 
@@ -36,9 +36,7 @@ pub fn run(out: Option<&Path>, command: String) -> Result<PathBuf> {
         None => target_folder(&binaries).join("bench"),
     };
     let folder = result::new_folder(&parent, &started.date(), "smoke", &revision)?;
-    let work = tempfile::Builder::new()
-        .prefix("chordite-smoke-")
-        .tempdir()?;
+    let work = work_folder(&binaries, "smoke-")?;
     let rounds = match everything(&binaries, work.path(), &folder) {
         Ok(rounds) => rounds,
         Err(error) => return Err(error.context(kept(work))),
@@ -54,6 +52,8 @@ pub fn run(out: Option<&Path>, command: String) -> Result<PathBuf> {
         measurements: rounds.measurements(),
         goals: Vec::new(),
         notes: Vec::new(),
+        subjects: rounds.subjects().to_vec(),
+        skipped: Vec::new(),
     };
     result.write(&folder)?;
     fs::write(folder.join("README.md"), report::page(&result))?;
@@ -70,6 +70,7 @@ fn everything(binaries: &Binaries, work: &Path, folder: &Path) -> Result<Rounds>
         ..RingOptions::default()
     };
     let ring = Ring::start(binaries, work, &options)?;
+    rounds.describe(&format!("ring: {}", ring.about()?));
 
     for (load, what) in [
         (
@@ -90,7 +91,7 @@ fn everything(binaries: &Binaries, work: &Path, folder: &Path) -> Result<Rounds>
             outcome.command, outcome.table
         ));
         outcome.faultless().context(what)?;
-        let figures = measure::of_requests(&outcome.summary, cpu);
+        let figures = measure::of_requests(&outcome.summary, cpu, 0.0);
         let cell = Cell::try_from(format!("ring/{}", load.name()));
         rounds.add(&cell.map_err(anyhow::Error::msg)?, &figures);
     }
@@ -139,6 +140,8 @@ fn run_load(binaries: &Binaries, ring: &Ring, load: Load, folder: &Path) -> Resu
         depth: 4,
         threads: 1,
         keys: 2_000,
+        distribution: Distribution::Uniform,
+        seed: 1,
         value_bytes: 64,
         puts: 0.2,
         confirm: Confirm::Each,

@@ -1,4 +1,4 @@
-//! Median and spread of a handful of rounds.
+//! Median and spread of a handful of rounds, quantiles of many samples.
 //!
 //! Owns no measuring: it takes the figures of all rounds and says what is typical and how far they
 //! wander. Rounds are few and machines noisy, so the median stands for them and the spread is the
@@ -40,6 +40,14 @@ impl Spread {
     }
 }
 
+/// The figure that `share` of `sorted` do not exceed; 0 of none.
+#[must_use]
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    let at = rank.clamp(1, sorted.len().max(1)) - 1;
+    sorted.get(at).copied().unwrap_or(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +57,15 @@ mod tests {
         let spread = Spread::of(&[9.0, 1.0, 2.0]).unwrap();
         assert_eq!((spread.low, spread.median, spread.high), (1.0, 2.0, 9.0));
         assert_eq!(Spread::of(&[4.0, 2.0]).unwrap().median, 3.0);
+    }
+
+    #[test]
+    fn quantiles_are_figures_that_occurred() {
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(quantile(&hundred, 0.5), 50.0);
+        assert_eq!(quantile(&hundred, 0.99), 99.0);
+        assert_eq!(quantile(&hundred, 1.0), 100.0);
+        assert_eq!((quantile(&[7.0], 0.0), quantile(&[], 0.5)), (7.0, 0.0));
     }
 
     #[test]

@@ -28,8 +28,13 @@ impl Bound {
         if missing <= 0.0 {
             Verdict::Met
         } else {
+            // Nothing is a share of a bound of zero: whatever breaks it breaks all of it.
+            let share = match limit {
+                0.0 => 1.0,
+                limit => missing / limit.abs(),
+            };
             Verdict::Missed {
-                by_percent: missing / limit.abs() * 100.0,
+                by_percent: share * 100.0,
             }
         }
     }
@@ -58,6 +63,8 @@ pub enum Verdict {
     },
     /// A figure the goal needs was not measured.
     Unmeasured,
+    /// A figure the goal needs cannot be measured on this machine.
+    Skipped,
 }
 
 impl fmt::Display for Verdict {
@@ -69,6 +76,7 @@ impl fmt::Display for Verdict {
             }
             Self::Missed { by_percent } => write!(f, "missed by {by_percent:.0} %"),
             Self::Unmeasured => f.write_str("not measured"),
+            Self::Skipped => f.write_str("left out"),
         }
     }
 }
@@ -87,5 +95,6 @@ mod tests {
     fn a_miss_is_told_in_percent_of_the_bound() {
         assert_eq!(Bound::AtMost(2.0).judge(3.0).to_string(), "missed by 50 %");
         assert_eq!(Bound::AtLeast(4.0).judge(3.0).to_string(), "missed by 25 %");
+        assert_eq!(Bound::AtMost(0.0).judge(0.1).to_string(), "missed by 100 %");
     }
 }

@@ -171,6 +171,10 @@ struct LimitArgs {
 enum TargetProtocol {
     /// The DHT API, messages 650 to 653
     Dht,
+    /// GET and SET of redis and valkey
+    Resp,
+    /// get and set of memcached, as text
+    Memcached,
     /// Frames that come back as they are
     Echo,
 }
@@ -185,6 +189,8 @@ enum ArrivalArg {
 enum Distribution {
     Uniform,
     Zipf,
+    /// 90 % of the requests ask for a tenth of the keys
+    HotCold,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -273,6 +279,8 @@ impl RunArgs {
         }
         match self.protocol {
             TargetProtocol::Dht => Ok(Protocol::Dht),
+            TargetProtocol::Resp => Ok(Protocol::Resp),
+            TargetProtocol::Memcached => Ok(Protocol::Memcached),
             TargetProtocol::Echo if (1..=FRAME_BYTES_MAX).contains(&self.frame_bytes) => {
                 Ok(Protocol::Echo {
                     frame_bytes: self.frame_bytes,
@@ -317,6 +325,7 @@ impl DataArgs {
         let popularity = match self.distribution {
             Distribution::Uniform => Popularity::Uniform,
             Distribution::Zipf => Popularity::Zipf { theta: self.theta },
+            Distribution::HotCold => Popularity::HotCold,
         };
         if self.keys > KEYS_MAX {
             return Err(format!("--keys is at most {KEYS_MAX}"));

@@ -79,8 +79,8 @@ pub(crate) enum Body<'a> {
         /// How the owner was reached, when that is told.
         route: Option<Route>,
     },
-    /// A write was applied.
-    Stored(Route),
+    /// A write was applied; how the owner was reached, when that is told.
+    Stored(Option<Route>),
     /// A lookup found the owner.
     Owner(Route),
     /// An echo frame came back.

@@ -31,7 +31,7 @@ impl Dialect for Echo {
                 data: data.clone(),
                 frame_bytes: frame_bytes as usize,
             }),
-            Protocol::Dht | Protocol::Native { .. } => {
+            Protocol::Dht | Protocol::Resp | Protocol::Memcached | Protocol::Native { .. } => {
                 Err(SetupError("the plan is not for an echo server".to_owned()))
             }
         }

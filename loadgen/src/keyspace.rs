@@ -1,8 +1,8 @@
 //! Which keys there are and how often each is asked for.
 //!
 //! Key `index` of a data seed is 32 bytes computed on the fly; runs with the same data seed share
-//! their keys. Indices are drawn uniformly or by Zipf's law, index 0 being the most wanted; where
-//! a key lies on the ring has nothing to do with its index.
+//! their keys. Indices are drawn uniformly, by Zipf's law, or from a hot and a cold part, index 0
+//! being among the most wanted; where a key lies on the ring has nothing to do with its index.
 
 use proto::key::{KEY_BYTES, Key};
 use rand::distr::Distribution as _;
@@ -20,6 +20,8 @@ pub enum Popularity {
         /// The exponent; 0.99 is what YCSB uses.
         theta: f64,
     },
+    /// The first tenth of the keys is asked for nine times out of ten.
+    HotCold,
 }
 
 impl Popularity {
@@ -29,6 +31,7 @@ impl Popularity {
         match self {
             Self::Uniform => "uniform",
             Self::Zipf { .. } => "zipf",
+            Self::HotCold => "hot-cold",
         }
     }
 
@@ -36,7 +39,7 @@ impl Popularity {
     #[must_use]
     pub const fn theta(self) -> Option<f64> {
         match self {
-            Self::Uniform => None,
+            Self::Uniform | Self::HotCold => None,
             Self::Zipf { theta } => Some(theta),
         }
     }
@@ -57,26 +60,42 @@ pub fn key(data_seed: u64, index: u64) -> Key {
 #[derive(Clone, Debug)]
 pub struct KeyPicker {
     keys: u64,
-    zipf: Option<Zipf<f64>>,
+    law: Law,
+}
+
+#[derive(Clone, Debug)]
+enum Law {
+    Uniform,
+    Zipf(Zipf<f64>),
+    HotCold,
 }
 
 impl KeyPicker {
     /// A picker of `keys` keys; `None` when there are no keys or theta is negative or not a number.
     #[must_use]
     pub fn new(keys: u64, popularity: Popularity) -> Option<Self> {
-        let zipf = match popularity {
-            Popularity::Uniform => None,
+        let law = match popularity {
+            Popularity::Uniform => Law::Uniform,
             // Exact rejection sampling, no table: set up at once for any number of keys.
-            Popularity::Zipf { theta } => Some(Zipf::new(keys as f64, theta).ok()?),
+            Popularity::Zipf { theta } => Law::Zipf(Zipf::new(keys as f64, theta).ok()?),
+            Popularity::HotCold => Law::HotCold,
         };
-        (keys > 0).then_some(Self { keys, zipf })
+        (keys > 0).then_some(Self { keys, law })
     }
 
     /// Draws an index below the number of keys.
     pub fn draw(&self, rng: &mut Xoshiro256PlusPlus) -> u64 {
-        match &self.zipf {
-            Some(zipf) => (zipf.sample(rng) as u64).clamp(1, self.keys) - 1,
-            None => scale(rng.next_u64(), self.keys),
+        match &self.law {
+            Law::Zipf(zipf) => (zipf.sample(rng) as u64).clamp(1, self.keys) - 1,
+            Law::Uniform => scale(rng.next_u64(), self.keys),
+            Law::HotCold => {
+                let hot = (self.keys / HOT_PART).max(1);
+                if self.keys == hot || happens(rng, HOT_SHARE) {
+                    scale(rng.next_u64(), hot)
+                } else {
+                    hot + scale(rng.next_u64(), self.keys - hot)
+                }
+            }
         }
     }
 }
@@ -100,6 +119,10 @@ pub(crate) const fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
+
+/// One key out of so many is hot, and this share of the requests asks for one.
+const HOT_PART: u64 = 10;
+const HOT_SHARE: f64 = 0.9;
 
 const KEY_WORD_SALT: u64 = 0xd6e8_feb8_6659_fd93;
 
@@ -149,6 +172,15 @@ mod tests {
             );
         }
         assert!(seen[999] > 0);
+    }
+
+    #[test]
+    fn nine_of_ten_draws_are_hot() {
+        let seen = draws(100, Popularity::HotCold, 100_000);
+        let hot: u64 = seen[..10].iter().sum();
+        assert!((89_000..91_000).contains(&hot), "{hot}");
+        assert!(seen.iter().all(|&count| count > 50), "{seen:?}");
+        assert_eq!(draws(1, Popularity::HotCold, 10), [10]);
     }
 
     #[test]

@@ -101,8 +101,11 @@ impl<D: Dialect> Lane<D> {
         match (request.kind, *body) {
             (Kind::Get | Kind::Put, Body::Value { key, value, route }) => {
                 let named = key.is_none_or(|key| key == self.data.key(request.key));
-                let right = named && self.data.verify(request.key, value).is_ok();
-                self.count_value(pending, right);
+                let verified = self.data.verify(request.key, value);
+                self.count_value(pending, named && verified.is_ok());
+                if request.kind == Kind::Put {
+                    self.count_confirmed(pending, verified.unwrap_or(0));
+                }
                 self.finish(pending, now_ns, route);
             }
             (Kind::Get | Kind::Put, Body::Absent { key, route }) => {
@@ -112,7 +115,7 @@ impl<D: Dialect> Lane<D> {
                 self.count_absent(pending);
                 self.record(pending, now_ns, route);
             }
-            (Kind::Put, Body::Stored(route)) => self.finish(pending, now_ns, Some(route)),
+            (Kind::Put, Body::Stored(route)) => self.finish(pending, now_ns, route),
             (Kind::Lookup(_), Body::Owner(route)) => self.record(pending, now_ns, Some(route)),
             (Kind::Echo, Body::Frame(frame)) => {
                 let verified = self.data.verify(request.key, frame);
@@ -155,6 +158,19 @@ impl<D: Dialect> Lane<D> {
         } else if pending.measured {
             recorder.counts().verified += 1;
         }
+    }
+
+    /// The read that confirms a write shows the number of the write whose value it found; 0 when
+    /// the value is too short to tell.
+    fn count_confirmed(&self, pending: &Pending, seen: u64) {
+        if !pending.measured {
+            return;
+        }
+        let is_other = seen != 0 && seen != pending.request.sequence;
+        let mut recorder = self.recorder.borrow_mut();
+        let counts = recorder.counts();
+        counts.confirmed += 1;
+        counts.superseded += u64::from(is_other);
     }
 
     /// Absent after a confirmed write is lost; so is a write whose own confirmation finds nothing.

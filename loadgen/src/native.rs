@@ -145,7 +145,7 @@ fn answer(
             key: None,
             route: Some(*route),
         },
-        Message::Stored(stored) => Body::Stored(stored.route),
+        Message::Stored(stored) => Body::Stored(Some(stored.route)),
         Message::LookupAnswer(answer) => Body::Owner(answer.route),
         Message::Failed(Failed { code, reason }) => Body::Failed(kind(*code), reason),
         _ => {

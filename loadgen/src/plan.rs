@@ -78,6 +78,10 @@ pub enum Protocol {
         /// Folder with `key.pem`, `cert.pem` and `ca.pem` of a client.
         identity: PathBuf,
     },
+    /// GET and SET of redis and valkey.
+    Resp,
+    /// `get` and `set` of memcached, as text.
+    Memcached,
     /// Frames of one size that come back as they are: the floor of every measurement.
     Echo {
         /// The size of a frame.
@@ -92,6 +96,8 @@ impl Protocol {
         match self {
             Self::Dht => "dht",
             Self::Native { .. } => "native",
+            Self::Resp => "resp",
+            Self::Memcached => "memcached",
             Self::Echo { .. } => "echo",
         }
     }

@@ -200,6 +200,8 @@ impl Counts {
         self.sent += other.sent;
         self.completed += other.completed;
         self.verified += other.verified;
+        self.confirmed += other.confirmed;
+        self.superseded += other.superseded;
         self.wrong += other.wrong;
         self.absent += other.absent;
         self.lost += other.lost;

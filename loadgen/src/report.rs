@@ -34,7 +34,7 @@ pub struct Summary {
     pub command: Vec<String>,
     /// When the measured part began, milliseconds since 1970.
     pub started_unix_ms: u64,
-    /// `dht`, `native` or `echo`.
+    /// `dht`, `native`, `resp`, `memcached` or `echo`.
     pub protocol: String,
     /// The targets, in the order given.
     pub targets: Vec<String>,
@@ -84,7 +84,7 @@ pub struct Workload {
     pub threads: u32,
     /// Keys in the key space.
     pub keys: u64,
-    /// `uniform` or `zipf`.
+    /// `uniform`, `zipf` or `hot-cold`.
     pub distribution: String,
     /// Exponent of the Zipf distribution.
     pub zipf_theta: Option<f64>,
@@ -126,6 +126,14 @@ pub struct Counts {
     pub completed: u64,
     /// Values read and found to be what was written.
     pub verified: u64,
+    /// Writes confirmed by a read of their own; missing from reports of earlier builds, as is the
+    /// next.
+    #[serde(default)]
+    pub confirmed: u64,
+    /// Those of `confirmed` whose read found another write's value: overtaken by it, or read before
+    /// they were applied, or refused in silence.
+    #[serde(default)]
+    pub superseded: u64,
     /// Values that nobody wrote under their key: torn, foreign or made up.
     pub wrong: u64,
     /// Reads answered with "absent".

@@ -22,11 +22,13 @@ use crate::echo::Echo;
 use crate::hgrm;
 use crate::hlog::HistogramLog;
 use crate::lane::Clock;
+use crate::memcached::Memcached;
 use crate::native::Native;
 use crate::plan::{Plan, Protocol};
 use crate::progress::Progress;
 use crate::recorder::Interval;
 use crate::report::{HGRM_FILE, HLOG_FILE, SUMMARY_FILE, Summary};
+use crate::resp::Resp;
 use crate::timeline::Timeline;
 use crate::worker::{Finding, Report, Worker};
 
@@ -81,6 +83,8 @@ pub fn run(plan: Plan, interrupt: &Arc<AtomicBool>) -> Result<Outcome, RunError>
     match &plan.protocol {
         Protocol::Dht => run_with::<Dht>(&plan, &data, interrupt),
         Protocol::Native { .. } => run_with::<Native>(&plan, &data, interrupt),
+        Protocol::Resp => run_with::<Resp>(&plan, &data, interrupt),
+        Protocol::Memcached => run_with::<Memcached>(&plan, &data, interrupt),
         Protocol::Echo { .. } => run_with::<Echo>(&plan, &data, interrupt),
     }
 }

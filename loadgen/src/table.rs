@@ -187,6 +187,13 @@ impl Page {
             counts.late,
             counts.unsent,
         );
+        if counts.superseded > 0 {
+            line!(
+                self,
+                "superseded {}: writes whose confirming read found another write's value",
+                counts.superseded,
+            );
+        }
         for error in &summary.errors {
             let example = error
                 .example

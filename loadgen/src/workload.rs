@@ -67,7 +67,7 @@ impl Workload {
         let picker = KeyPicker::new(plan.data.keys, plan.data.popularity);
         let echo_bytes = match plan.protocol {
             Protocol::Echo { frame_bytes } => Some(frame_bytes),
-            Protocol::Dht | Protocol::Native { .. } => None,
+            Protocol::Dht | Protocol::Resp | Protocol::Memcached | Protocol::Native { .. } => None,
         };
         Self {
             rng: Xoshiro256PlusPlus::seed_from_u64(!plan.seed ^ (u64::from(thread) << 32)),

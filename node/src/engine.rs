@@ -7,6 +7,8 @@ mod core_tests;
 pub mod counters;
 mod crawl;
 mod disk_waits;
+#[cfg(test)]
+mod disk_waits_tests;
 mod gateway;
 mod inbound;
 mod index;

@@ -163,6 +163,7 @@ pub const fn recovery_exit(error: &RecoveryError) -> Exit {
         RecoveryError::Foreign { .. } => Exit::Data,
         RecoveryError::Damaged(_)
         | RecoveryError::Unreadable { .. }
+        | RecoveryError::Unsettled { .. }
         | RecoveryError::Memory { .. } => Exit::Storage,
     }
 }
@@ -222,7 +223,8 @@ fn gather(
     Ok((survivors, shards))
 }
 
-/// Writes what survives as generation `number`, and reads it back.
+/// Writes what survives as generation `number`, and reads it back. When that fails, the disk gets
+/// its room back.
 fn write(
     dir: &Path,
     number: u64,
@@ -231,6 +233,24 @@ fn write(
     watch: &mut Watch<'_>,
 ) -> Result<Generation, RewriteError> {
     let new = Generation::new(dir, number, layout.shards);
+    match fill(&new, survivors, layout, watch) {
+        Ok(()) => Ok(new),
+        Err(error @ RewriteError::Stopped(_)) => Err(error),
+        Err(error) => {
+            if let Err(error) = new.remove() {
+                tracing::warn!("{error}");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    new: &Generation,
+    survivors: &Survivors,
+    layout: &Layout,
+    watch: &mut Watch<'_>,
+) -> Result<(), RewriteError> {
     watch.begin(Phase::Writing, 0);
     watch.expect_records(survivors.records());
     new.create(watch)?;
@@ -240,8 +260,7 @@ fn write(
         let state = (survivors.stamp(), survivors.now());
         written.push(writing::write_shard(store, &path, config, state, watch)?);
     }
-    check(&new, &written, layout, watch)?;
-    Ok(new)
+    check(new, &written, layout, watch)
 }
 
 /// Reads a new generation as the node will, and counts.

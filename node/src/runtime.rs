@@ -4,8 +4,8 @@
 //!
 //! Start: everything is checked and bound first (`prepare`), then the workers start, then the admin
 //! server on the calling thread; the cores read their logs, and when all have, the sockets open and
-//! the ring is joined (`rise`). Stop: what clients have asked is answered, the ring is left, the logs
-//! are written out, links and tasks end, and only then do the runtimes go.
+//! the ring is joined (`rise`). Stop: what clients have asked is answered, the ring is left, the
+//! logs are written out, links and tasks end, and only then do the runtimes go.
 
 mod admin;
 mod api;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use proto::id::Id;
+use proto::id::{Id, IdArc};
 use proto::key::Key;
 use proto::peer::{NodeName, Peer, RingParams};
 use serde_json::Value;
@@ -122,6 +122,15 @@ impl Circle {
         let order = self.order(live);
         let found = order.iter().find(|index| self.id(**index) >= position);
         *found.unwrap_or(&order[0])
+    }
+
+    /// The arc that node `index` owns when all are there.
+    #[must_use]
+    pub fn arc(&self, index: usize) -> IdArc {
+        let order = self.order(&self.all());
+        let rank = order.iter().position(|other| *other == index);
+        let before = rank.expect("a node of the ring") + order.len() - 1;
+        IdArc::new(self.id(order[before % order.len()]), self.id(index))
     }
 
     /// Asks node `via` who owns `key`, the arc cache left aside, so that an owner has to say so

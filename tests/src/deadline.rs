@@ -29,6 +29,27 @@ pub fn within<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> O
     }
 }
 
+/// A moment by which something has to have come, for loops that do other work than waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    end: Instant,
+}
+
+impl Limit {
+    /// `limit` from now.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self {
+            end: Instant::now() + limit,
+        }
+    }
+
+    /// Panics with `what` when the moment has passed.
+    pub fn check(&self, what: &str) {
+        assert!(Instant::now() < self.end, "waited in vain: {what}");
+    }
+}
+
 /// Lets `duration` pass: for tests whose subject is time, such as a pause or an idle measurement.
 pub fn pass(duration: Duration) {
     thread::sleep(duration);

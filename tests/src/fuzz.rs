@@ -1,8 +1,8 @@
 //! What the fuzzer drives: bytes become the files of a shard, which the real machine recovers.
 //!
 //! Bytes alone would never get past the checksums. So the input is a list of changes to a small log
-//! that is built as a real one with a past is: a segment with a torn end, one that is void, one that
-//! goes on behind the cut. A change may also place a record that is valid and says anything.
+//! with a past: a segment with a torn end, one that is void, one that goes on behind the cut. A
+//! change may also place a record that is valid and says anything.
 
 use std::collections::BTreeMap;
 

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,17 @@ impl Own {
         }
     }
 
+    /// The client whose identity lies in `dir`, in the ring called `ring`.
+    #[must_use]
+    pub fn of_client(dir: &Path, ring: &str) -> Self {
+        let pems = Pems::read(dir);
+        let facts = proto::identity::inspect_pem(pems.cert.as_bytes()).expect("a certificate");
+        let uri = facts[0].uris[0].strip_suffix("?role=client");
+        let name = uri.and_then(|uri| uri.rsplit('/').next());
+        let name = NodeName::parse(name.expect("a client's URI")).expect("a name");
+        Self::new(pems, ring, &name, Role::Client)
+    }
+
     /// The configuration of its links.
     pub fn config(&self) -> Arc<LinkConfig> {
         let pems = LinkPems {
@@ -63,9 +75,19 @@ impl Own {
 impl Native {
     /// Dials `addr` and does the handshake; the error is what this side would log.
     pub fn dial(addr: SocketAddr, own: &Own, to: Option<&NodeName>) -> Result<Self, String> {
-        let link = Link::dial(&own.config(), to).map_err(|error| error.to_string())?;
+        Self::dial_with(addr, &own.config(), &own.hello.params, to)
+    }
+
+    /// Like `dial`, with a configuration that was made before: for who dials often.
+    pub fn dial_with(
+        addr: SocketAddr,
+        config: &Arc<LinkConfig>,
+        params: &RingParams,
+        to: Option<&NodeName>,
+    ) -> Result<Self, String> {
+        let link = Link::dial(config, to).map_err(|error| error.to_string())?;
         let stream = TcpStream::connect_timeout(&addr, LIMIT).map_err(|error| error.to_string())?;
-        Self::over(stream, link, own)
+        Self::over(stream, link, params)
     }
 
     /// Accepts one connection of `listener` and does the handshake.
@@ -82,11 +104,11 @@ impl Native {
         stream
             .set_nonblocking(false)
             .map_err(|error| error.to_string())?;
-        Self::over(stream, Link::accept(&own.config()), own)
+        Self::over(stream, Link::accept(&own.config()), &own.hello.params)
     }
 
-    fn over(stream: TcpStream, link: Link, own: &Own) -> Result<Self, String> {
-        let params = own.hello.params.clone();
+    fn over(stream: TcpStream, link: Link, params: &RingParams) -> Result<Self, String> {
+        let params = params.clone();
         let mut native = Self {
             stream,
             link,

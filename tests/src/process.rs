@@ -16,7 +16,7 @@ use std::{io, thread};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::deadline::{self, secs};
-use crate::{binaries, workdir};
+use crate::{binaries, rounds, workdir};
 
 /// A started process.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ impl Process {
         command
             .args(args)
             .env_remove("RUST_LOG")
+            .env_remove(rounds::SEED)
+            .env_remove(rounds::ROUNDS)
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use crate::circle::{Circle, Node};
 use crate::deadline::{self, secs};
 use crate::dht::Client;
+use crate::native::{Native, Own};
 use crate::permit::Permit;
 use crate::process::{self, Finished, Process};
 use crate::{binaries, ports, workdir};
@@ -107,6 +108,14 @@ impl Ring {
     /// A DHT API client of node `index`.
     pub fn client(&self, index: usize) -> Client {
         Client::connect(self.nodes[index].api)
+    }
+
+    /// A native link of a client to node `index`.
+    pub fn native(&self, index: usize) -> Native {
+        let own = Own::of_client(&self.dir.join("client"), &self.ring);
+        let name = &self.nodes[index].p2p;
+        let addr = name.as_str().parse().expect("an address");
+        Native::dial(addr, &own, Some(name)).expect("a client is welcome")
     }
 
     /// Sends `signal` to node `index`.

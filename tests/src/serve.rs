@@ -146,6 +146,19 @@ impl Plan {
         }
     }
 
+    /// Starts the node through `program`, whose `args` come before the node's command line.
+    pub fn start_under(self, program: &Path, args: &[&str]) -> Serve {
+        let chordite = binaries::chordite().display().to_string();
+        let ini = self.ini_path().display().to_string();
+        let own = [chordite.as_str(), "serve", "-c", &ini];
+        let mut process = Process::start(program, &[args, &own].concat());
+        process.watch_log(self.log_path());
+        Serve {
+            process,
+            plan: self,
+        }
+    }
+
     /// Starts the node inside a network namespace.
     pub fn start_in(self, namespace: &str) -> Serve {
         let chordite = binaries::chordite().display().to_string();
@@ -159,7 +172,9 @@ impl Plan {
         }
     }
 
-    fn at(&self, port: usize) -> String {
+    /// The address with port `port` of the three.
+    #[must_use]
+    pub fn at(&self, port: usize) -> String {
         format!("{}:{}", self.host, self.ports[port])
     }
 }

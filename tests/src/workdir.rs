@@ -9,7 +9,7 @@ use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::binaries;
+use crate::{binaries, mounts};
 
 /// A new, empty folder; `name` says what for.
 pub fn create(name: &str) -> PathBuf {
@@ -36,6 +36,7 @@ fn remove_ended(all: &Path) {
     for entry in entries.flatten() {
         let pid = entry.file_name();
         if !Path::new("/proc").join(&pid).exists() {
+            mounts::release(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -1,7 +1,7 @@
 //! The native API over mutual TLS with a client's certificate: versions, lifetimes, hosts, hop
 //! counts and paths, and what is refused.
 
-use harness::certs::{Authority, Pems, Subject};
+use harness::certs::{Authority, Subject};
 use harness::deadline::{secs, until};
 use harness::dht;
 use harness::http;
@@ -12,8 +12,7 @@ use proto::codec;
 use proto::key::Key;
 use proto::limits::VALUE_BYTES_MAX;
 use proto::message::{
-    Delete, FailureCode, Get, Lookup, LookupAnswer, LookupMode, Message, Put, RequestId, Role,
-    Stored,
+    Delete, FailureCode, Get, Lookup, LookupAnswer, LookupMode, Message, Put, RequestId, Stored,
 };
 use proto::peer::NodeName;
 use proto::version::Version;
@@ -193,15 +192,7 @@ fn client(ring: &Ring, via: usize) -> Native {
 }
 
 fn connect(dir: &std::path::Path, ring: &str, to: &NodeName) -> Native {
-    let pems = Pems::read(dir);
-    let facts = proto::identity::inspect_pem(pems.cert.as_bytes()).expect("a certificate");
-    let uri = facts[0].uris[0]
-        .strip_suffix("?role=client")
-        .expect("a client's")
-        .to_owned();
-    let name = uri.rsplit('/').next().expect("a name");
-    let name = NodeName::parse(name).expect("a name");
-    let own = Own::new(pems, ring, &name, Role::Client);
+    let own = Own::of_client(dir, ring);
     let addr = to.as_str().parse().expect("an address");
     Native::dial(addr, &own, Some(to)).expect("a client is welcome")
 }

@@ -2,6 +2,7 @@
 //! can be told to misbehave, and (`node`) one that speaks the native protocol.
 
 mod node;
+mod resp;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -177,6 +178,23 @@ fn the_wrong_values_of_a_liar_are_counted() {
         dht_server(liar)
     ));
     assert_eq!((summary.counts.wrong, summary.counts.verified), (100, 900));
+}
+
+#[test]
+fn a_confirmation_that_finds_an_older_value_is_counted() {
+    /// Answers with the value before the last one, as a server would that reads before it applies.
+    fn late(_number: u64, key: &Key, value: Option<&Vec<u8>>, out: &mut Vec<u8>) -> bool {
+        static BEFORE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+        let value = value.cloned().unwrap();
+        let before = BEFORE.lock().unwrap().replace(value.clone());
+        dht_api::encode_success(out, key, &before.unwrap_or(value));
+        true
+    }
+    let arguments = "-c 1 -w 0 -n 100 --keys 1 --puts 1 --value-size 50";
+    let late = summary(&format!("-t {} {arguments}", dht_server(late)));
+    assert_eq!((late.counts.superseded, late.counts.confirmed), (99, 100));
+    let in_time = summary(&format!("-t {} {arguments}", dht_server(honest)));
+    assert_eq!(in_time.counts.superseded, 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `chordite doctor`: whether this host and a configuration are fit to run a node, one line each
 //! with what to do about it. It changes nothing.
 
+mod data;
 mod host;
 mod setup;
 

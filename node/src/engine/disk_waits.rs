@@ -5,7 +5,7 @@ use proto::message::{Failed, FailureCode, Message, RequestId};
 use proto::time::Now;
 
 use super::core::Core;
-use super::gateway::{failure, respond};
+use super::gateway::{SWEEP_INTERVAL, failure, respond};
 use super::journal::Phase;
 use super::mail::{Mail, ShardOp};
 use super::operation::Origin;
@@ -69,7 +69,7 @@ impl Core {
     pub(super) fn serve_here(&mut self, asker: Asker, request: &ClientRequest<'_>, now: Now) {
         let held_bytes = request.value_bytes();
         // What was appended cannot be refused any more: whether it may wait is asked before.
-        if self.shard.is_durable() && request.is_write() && !self.has_room(held_bytes) {
+        if self.shard.has_log() && request.is_write() && !self.has_room(held_bytes) {
             return self.answer(asker, &Message::Failed(failure(FailureCode::Overloaded)));
         }
         let (lsn, awaited) = match self.shard.serve(request, now) {
@@ -88,7 +88,9 @@ impl Core {
                 (lsn, Awaited::Read(key))
             }
         };
-        let deadline = now.mono + self.config.request_deadline;
+        let patience = self.config.request_deadline;
+        // A little before whoever asked gives up, another core above all: it knows no reason.
+        let deadline = now.mono + patience - (SWEEP_INTERVAL * 2).min(patience / 8);
         self.sweep_soon(now);
         self.waiting.push(Waiter {
             lsn,

@@ -1,8 +1,9 @@
 //! The log inside a shard: recovering it, appending to it, and applying to the store what has become
 //! durable. The log itself is `wal`; what is asked of a shard comes from `shard` and `service`.
 //!
-//! With `fsync = always` a write is appended first and applied when its batch is on the disk: what
-//! the store has may be served. With a weaker policy it is applied at once.
+//! A write is appended first and applied when its batch counts: on the disk with `fsync = always`,
+//! written with a weaker policy, which is enough for a process that is killed. What the store has
+//! may be served.
 
 use proto::key::{KEY_BYTES, Key};
 use proto::time::Now;
@@ -18,7 +19,7 @@ use super::wal::entry::{ALIGN_BYTES, Entry, PUT_HEAD_BYTES};
 use super::wal::log::{AppendError, Dropped, Log, LogReport};
 use super::wal::names::Lsn;
 use super::wal::recovery::{FoundFile, Recovery, RecoveryConfig, RecoveryError, RecoveryReport};
-use super::wal::settings::{LogConfig, SyncPolicy};
+use super::wal::settings::LogConfig;
 
 /// What stands behind the store of a shard.
 pub(super) enum Journal {
@@ -84,7 +85,6 @@ impl Shard {
         shard
             .store
             .set_memory_max(recovery_bytes_max(config.memory_max));
-        shard.is_durable = log.sync == SyncPolicy::Always;
         shard.journal = Journal::Recovering(Box::new(Recovering {
             recovery: Recovery::new(recovery, files),
             config: log,
@@ -176,7 +176,7 @@ impl Shard {
     pub fn is_serving(&self) -> bool {
         match &self.journal {
             Journal::Memory => true,
-            Journal::Open(log) => !self.is_durable || log.is_settled(),
+            Journal::Open(log) => log.is_settled(),
             Journal::Recovering(_) | Journal::Failed(_) => false,
         }
     }
@@ -189,8 +189,8 @@ impl Shard {
 
     /// Whether the answer to a write waits for the disk.
     #[must_use]
-    pub const fn is_durable(&self) -> bool {
-        self.is_durable
+    pub const fn has_log(&self) -> bool {
+        !matches!(self.journal, Journal::Memory)
     }
 
     /// From now on everything appended is made durable at once: the node stops.
@@ -211,7 +211,8 @@ impl Shard {
 }
 
 impl Shard {
-    /// Appends a put and, unless it has to be durable first, applies it. Its lsn when it has.
+    /// Appends a put, which is applied when it counts, and gives its lsn; without a log it is applied
+    /// at once.
     pub(super) fn write(
         &mut self,
         record: &Record<'_>,
@@ -229,13 +230,6 @@ impl Shard {
             Journal::Open(log) => log,
             Journal::Recovering(_) | Journal::Failed(_) => return Err(WriteError::NotOpen),
         };
-        if !self.is_durable {
-            let place = self.store.place(probe, &record.key);
-            self.store.admit(&place, record.value.len())?;
-            log.append(&Entry::Put(*record), stamp)?;
-            self.store.file(&place, record, now);
-            return Ok(None);
-        }
         let (hash, key) = (probe.hash(), record.key);
         let last = self.pending.last(hash, &key);
         let before = last.map_or(Before::Held, |last| last.before);
@@ -258,7 +252,7 @@ impl Shard {
     }
 
     /// Appends a tombstone of a key that is present, or will be when the writes before are applied,
-    /// and removes the record unless the tombstone has to be durable first.
+    /// and removes the record unless there is a log, which has to have the tombstone first.
     pub(super) fn bury(&mut self, key: Key, version: Version) -> Result<Option<Lsn>, WriteError> {
         let entry = Entry::Delete { key, version };
         let lsn = match &mut self.journal {
@@ -266,7 +260,7 @@ impl Shard {
             Journal::Open(log) => Some(log.append(&entry, self.clock.last())?),
             Journal::Recovering(_) | Journal::Failed(_) => return Err(WriteError::NotOpen),
         };
-        let Some(lsn) = lsn.filter(|_| self.is_durable) else {
+        let Some(lsn) = lsn else {
             self.store.remove_older(&key, version);
             return Ok(None);
         };
@@ -285,20 +279,18 @@ impl Shard {
             return;
         };
         while let Some(batch) = log.poll_committed() {
-            if self.is_durable {
-                for placed in batch.entries() {
-                    let write = self.pending.pop();
-                    let write = write.expect("what is durable was in flight");
-                    assert_eq!(write.lsn, placed.lsn, "writes become durable in order");
-                    match (placed.entry, write.promise) {
-                        (Entry::Put(record), Some(promise)) => {
-                            self.store.put_promised(&record, promise, now);
-                        }
-                        (Entry::Delete { key, version }, None) => {
-                            self.store.remove_older(&key, version);
-                        }
-                        (entry, promise) => unreachable!("{entry:?} was promised {promise:?}"),
+            for placed in batch.entries() {
+                let write = self.pending.pop();
+                let write = write.expect("what is durable was in flight");
+                assert_eq!(write.lsn, placed.lsn, "writes become durable in order");
+                match (placed.entry, write.promise) {
+                    (Entry::Put(record), Some(promise)) => {
+                        self.store.put_promised(&record, promise, now);
                     }
+                    (Entry::Delete { key, version }, None) => {
+                        self.store.remove_older(&key, version);
+                    }
+                    (entry, promise) => unreachable!("{entry:?} was promised {promise:?}"),
                 }
             }
             self.committed = batch.last();
@@ -312,7 +304,7 @@ impl Shard {
             });
             self.dropped.push_back(dropped);
         }
-        if let Some(error) = log.unsettled().filter(|_| self.is_durable) {
+        if let Some(error) = log.unsettled() {
             self.journal = Journal::Failed(error);
         }
     }
@@ -398,8 +390,11 @@ fn told(error: &PutError, memory_max: u64) -> String {
 /// What a store may take while the log is read: the same records lie otherwise in memory when they
 /// come in another order, and a node that was full must start again.
 fn recovery_bytes_max(memory_max: u64) -> u64 {
-    memory_max.saturating_add(memory_max / 16 + (1 << 20))
+    memory_max.saturating_add(memory_max / 16 + RECOVERY_BYTES_MORE)
 }
+
+/// Bytes that a small store may take more: a few pages.
+const RECOVERY_BYTES_MORE: u64 = 256 * 1024;
 
 /// What a record takes in a log above its key and value, half the padding included.
 const RECORD_BYTES_ABOVE_PAYLOAD: u64 = (PUT_HEAD_BYTES - KEY_BYTES + ALIGN_BYTES / 2) as u64;

@@ -254,23 +254,23 @@ fn deletes_follow_the_writes_on_their_way() {
 }
 
 #[test]
-fn with_a_weaker_policy_writes_count_at_once_and_are_there_after_a_restart() {
+fn with_a_weaker_policy_writes_count_when_they_are_written_and_outlive_the_process() {
     for sync in [
         SyncPolicy::Never,
         SyncPolicy::Interval(Duration::from_millis(50)),
     ] {
         let now = Now::at_ms(1_000_000);
         let mut rig = Rig::start(MemoryDisk::default(), config(), log(sync), now);
-        assert!(matches!(
-            rig.put(1, b"one"),
-            Served::Done(Message::Stored(_))
-        ));
-        assert!(matches!(
-            rig.put(2, b"two"),
-            Served::Done(Message::Stored(_))
-        ));
-        assert!(matches!(rig.get(1), Served::Done(Message::Value(_))));
-        assert!(matches!(rig.delete(2), Served::Done(Message::Stored(_))));
+        waits(rig.put(1, b"one"));
+        waits(rig.put(2, b"two"));
+        rig.run();
+        assert_eq!(
+            (rig.held(1), rig.held(2)),
+            (Some(&b"one"[..]), Some(&b"two"[..]))
+        );
+        waits(rig.delete(2));
+        assert!(matches!(rig.get(2), Served::After(_)));
+        rig.run();
         assert!(matches!(rig.get(2), Served::Done(Message::Absent(_))));
         rig.shard.close_log();
         rig.run();
@@ -311,7 +311,12 @@ fn a_restart_brings_everything_back_but_what_has_expired() {
         "the expired take no memory"
     );
     let report = rig.shard.recovered().expect("it was read");
-    assert!(report.records >= 300 && report.bytes_read > 0);
+    assert!(report.bytes_read > 0, "{report:?}");
+    // Compaction may have left out some of those that do not count any more.
+    assert!(
+        (want.len() as u64..=343).contains(&report.records),
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -425,14 +430,14 @@ fn what_the_cap_admitted_is_applied_and_the_rest_is_refused_before_it_is_logged(
     let rig = Rig::start(rig.disk, small, log, rig.now);
     assert_eq!(rig.records(), records, "a full node starts again");
     let half = ShardConfig {
-        memory_max: 1 << 18,
+        memory_max: 1 << 19,
         ..config()
     };
     let rig = Rig::start(rig.disk, half, log, rig.now);
     let Phase::Failed(RecoveryError::Memory { reason }) = rig.shard.phase() else {
         panic!("it does not fit: {:?}", rig.shard.phase())
     };
-    assert!(reason.contains("may use 262144"), "{reason}");
+    assert!(reason.contains("may use 524288"), "{reason}");
     assert!(!rig.shard.is_serving());
 }
 

@@ -143,7 +143,7 @@ impl Pending {
             key: write.key,
             lsn: write.lsn,
             writes: slot.writes + 1,
-            value_len: write.promise.map_or(DELETED, |promise| promise.value_len()),
+            value_len: write.promise.map_or(DELETED, Promise::value_len),
         };
     }
 

@@ -66,8 +66,6 @@ pub struct Shard {
     replication: u8,
     pub(super) counters: ShardCounters,
     pub(super) journal: Journal,
-    /// Whether a write is applied and answered only when it is durable.
-    pub(super) is_durable: bool,
     pub(super) pending: Pending,
     pub(super) committed: Lsn,
     pub(super) dropped: VecDeque<Dropped>,
@@ -156,7 +154,6 @@ impl Shard {
             replication: config.replication.max(1),
             counters: ShardCounters::default(),
             journal: Journal::Memory,
-            is_durable: false,
             pending: Pending::new(),
             committed: Lsn(0),
             dropped: VecDeque::new(),

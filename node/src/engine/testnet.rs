@@ -14,6 +14,9 @@ use super::mail::Mail;
 use super::output::Output;
 use super::request::{AdminAnswer, AdminRequest, ClientAnswer, ClientRequest, Ticket};
 use super::shard::{ShardConfig, TtlPolicy};
+use super::wal::disk::DiskJob;
+use super::wal::memory_disk::MemoryDisk;
+use super::wal::settings::{LogConfig, SyncPolicy};
 
 /// A place frames go to: node, core.
 type Place = (usize, u8);
@@ -37,6 +40,10 @@ enum Event {
         to: Place,
         name: NodeName,
     },
+    Disk {
+        to: Place,
+        job: DiskJob,
+    },
 }
 
 /// Nodes and what travels between them.
@@ -49,11 +56,22 @@ pub(super) struct TestNet {
     admin: BTreeMap<Ticket, AdminAnswer>,
     closed: Vec<String>,
     tickets: u64,
+    sync: Option<SyncPolicy>,
+    /// The disk of each core.
+    pub(super) disks: BTreeMap<Place, MemoryDisk>,
+    /// While disks are stuck: what they do not do.
+    held_jobs: Vec<Event>,
+    pub(super) are_disks_stuck: bool,
 }
 
 impl TestNet {
     /// `nodes` nodes of `cores` cores; all but the first join through the first, at once.
     pub(super) fn new(nodes: usize, cores: u8) -> Self {
+        Self::with_logs(nodes, cores, None)
+    }
+
+    /// [`TestNet::new`] with a log for every core.
+    pub(super) fn with_logs(nodes: usize, cores: u8, sync: Option<SyncPolicy>) -> Self {
         let mut net = Self {
             nodes: Vec::new(),
             cores,
@@ -63,19 +81,43 @@ impl TestNet {
             admin: BTreeMap::new(),
             closed: Vec::new(),
             tickets: 0,
+            sync,
+            disks: BTreeMap::new(),
+            held_jobs: Vec::new(),
+            are_disks_stuck: false,
         };
-        net.nodes = (0..nodes).map(|node| Some(net.build(node))).collect();
-        for node in 0..nodes {
-            net.on((node, 0), Core::start);
-        }
+        net.nodes = (0..nodes).map(|_| None).collect();
+        (0..nodes).for_each(|node| net.start(node));
         net
+    }
+
+    /// Starts a node on what its disks hold.
+    pub(super) fn start(&mut self, node: usize) {
+        self.nodes[node] = Some(self.build(node));
+        for core in 0..self.cores {
+            let files = self.disks.entry((node, core)).or_default().files();
+            self.on((node, core), |core, now| core.recover(&files, now));
+        }
+        self.deliver();
+        self.on((node, 0), Core::start);
     }
 
     fn build(&self, node: usize) -> Vec<Core> {
         let bootstrap = if node == 0 { Vec::new() } else { vec![name(0)] };
         (0..self.cores)
-            .map(|core| Core::new(config(node, core, self.cores, &bootstrap)))
+            .map(|core| {
+                let mut config = config(node, core, self.cores, &bootstrap);
+                config.log = self.sync.map(|sync| log(node, core, sync));
+                Core::new(config)
+            })
             .collect()
+    }
+
+    /// Disks do what they did not do while they were stuck.
+    pub(super) fn free_disks(&mut self) {
+        self.are_disks_stuck = false;
+        self.events.extend(std::mem::take(&mut self.held_jobs));
+        self.deliver();
     }
 
     /// Lets everything arrive and `ms` milliseconds pass.
@@ -87,7 +129,9 @@ impl TestNet {
                 .cores()
                 .filter_map(|place| self.core(place)?.poll_timeout())
                 .min();
-            let due_ms = due.map_or(end, |due| u64::try_from(due.as_millis()).unwrap_or(end) + 1);
+            let due_ms = due.map_or(u64::MAX, |due| {
+                u64::try_from(due.as_millis()).unwrap_or(end) + 1
+            });
             if due_ms > end {
                 self.now_ms = end;
                 return;
@@ -115,17 +159,28 @@ impl TestNet {
         request: &ClientRequest<'_>,
         ms: u64,
     ) -> ClientAnswer {
-        let ticket = self.ticket();
-        self.on(place, |core, now| {
-            core.handle_client(ticket, request, now);
-        });
+        let ticket = self.begin(place, request);
         for _ in 0..ms {
-            if let Some(answer) = self.answers.remove(&ticket) {
+            if let Some(answer) = self.answer(ticket) {
                 return answer;
             }
             self.run(1);
         }
         panic!("{request:?} at {place:?} got no answer within {ms} ms");
+    }
+
+    /// A client's request at a core, whose answer is not waited for.
+    pub(super) fn begin(&mut self, place: Place, request: &ClientRequest<'_>) -> Ticket {
+        let ticket = self.ticket();
+        self.on(place, |core, now| {
+            core.handle_client(ticket, request, now);
+        });
+        ticket
+    }
+
+    /// The answer to a request, once, when it has come.
+    pub(super) fn answer(&mut self, ticket: Ticket) -> Option<ClientAnswer> {
+        self.answers.remove(&ticket)
     }
 
     /// An operator's request to a node.
@@ -197,7 +252,7 @@ impl TestNet {
                         mail,
                     });
                 }
-                Output::Disk(job) => panic!("{job:?} without a log"),
+                Output::Disk(job) => self.events.push_back(Event::Disk { to: place, job }),
                 Output::Close { reason, .. } => self.closed.push(reason),
             }
         }
@@ -219,6 +274,11 @@ impl TestNet {
                 Event::Mail { to, mail } => self.on(to, |core, now| core.handle_mail(mail, now)),
                 Event::Unreachable { to, name } => {
                     self.on(to, |core, now| core.handle_unreachable(&name, now));
+                }
+                Event::Disk { .. } if self.are_disks_stuck => self.held_jobs.push(event),
+                Event::Disk { to, job } => {
+                    let done = self.disks.entry(to).or_default().carry_out(job);
+                    self.on(to, |core, now| core.handle_disk(done, now));
                 }
             }
         }
@@ -318,6 +378,17 @@ fn config(node: usize, core: u8, cores: u8, bootstrap: &[NodeName]) -> CoreConfi
         request_deadline: Duration::from_secs(5),
         operations_max: 1_000,
         operations_bytes_max: 1 << 20,
+        seed: node as u64,
+    }
+}
+
+fn log(node: usize, core: u8, sync: SyncPolicy) -> LogConfig {
+    LogConfig {
+        node: node as u64,
+        shard: u16::from(core),
+        segment_bytes: 256 * 1024,
+        sync,
+        space_percent: 200,
         seed: node as u64,
     }
 }

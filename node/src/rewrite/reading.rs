@@ -1,4 +1,5 @@
-//! Reads the log of one shard with the machine that a starting node reads it with.
+//! Reads the log of one shard with the machine that a starting node reads it with. Jobs are carried
+//! out one after the other, on the calling thread.
 
 use std::path::Path;
 

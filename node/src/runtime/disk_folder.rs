@@ -2,8 +2,8 @@
 //! decides nothing: what a failure means is for whoever asked. Files are opened when they are first
 //! needed, and as many of them stay open as a log has in use at a time.
 //!
-//! In the durable way segments are opened with O_DIRECT and O_DSYNC, or with O_DSYNC alone where the
-//! file system refuses O_DIRECT. Everywhere else a durable write is a write and an fdatasync.
+//! In the durable way segments are opened with O_DIRECT and O_DSYNC, or with O_DSYNC alone where
+//! the file system refuses O_DIRECT. Everywhere else a durable write is a write and an fdatasync.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

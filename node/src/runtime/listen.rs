@@ -1,11 +1,13 @@
 //! Listening sockets: bound before anything starts, one of each kind for every core, shared by
-//! SO_REUSEPORT, and open only when the node serves: who comes earlier is refused and need not wait.
-//! Accepting waits for readiness and takes the connections by plain system calls, so that no accept
-//! is ever in the kernel when a worker stops.
+//! SO_REUSEPORT, and open only when the node serves: who comes earlier is refused and need not
+//! wait. Accepting waits for readiness and takes the connections by plain system calls, so that no
+//! accept is ever in the kernel when a worker stops.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -14,7 +16,20 @@ use super::notify::{First, Gate, race};
 use super::shell::Shell;
 
 /// Binds `count` sockets to one address; nobody else gets it, and nobody is listened to yet.
+///
+/// The kernel takes a ring apart after its process has ended, and what was polled on it listens
+/// until then: a node that is restarted at once has to wait for its predecessor's.
 pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    for _ in 0..IN_USE_RETRIES {
+        match try_bind(address, count) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => thread::sleep(IN_USE_PAUSE),
+            result => return result,
+        }
+    }
+    try_bind(address, count)
+}
+
+fn try_bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     // SO_REUSEPORT would let two nodes of one user share a port in silence: ask without it first.
     socket(address, false)?.listen(LISTEN_BACKLOG)?;
     let first = socket(address, true)?;
@@ -105,6 +120,9 @@ fn report(shell: &Shell, error: &io::Error) {
         tracing::warn!(%error, left_out, "cannot accept a connection; trying again shortly");
     });
 }
+
+const IN_USE_RETRIES: u32 = 40;
+const IN_USE_PAUSE: Duration = Duration::from_millis(25);
 
 #[cfg(test)]
 mod tests {

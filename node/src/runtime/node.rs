@@ -116,10 +116,6 @@ impl Node {
         let (lost_sender, lost) = flume::bounded::<()>(1);
         let (mut cores, mut workers, mut go) = (Vec::new(), Vec::new(), Vec::new());
         let plans = core_plans(&config)?;
-        let access = match config.fsync {
-            SyncPolicy::Always => Access::Durable,
-            SyncPolicy::Interval(_) | SyncPolicy::Never => Access::Buffered,
-        };
         let (recovered_sender, recovered) = flume::unbounded();
         let mails = Mailboxes::new(config.shards);
         let sockets = api.into_iter().zip(p2p);
@@ -138,7 +134,7 @@ impl Node {
                 link: Arc::clone(&link),
                 calls: call_queue,
                 start,
-                access,
+                access: access(config.fsync),
                 recovered: recovered_sender.clone(),
             };
             let (ready, lost) = (ready.clone(), lost_sender.clone());
@@ -153,7 +149,6 @@ impl Node {
         }
         drop((ready, lost_sender, recovered_sender));
         let choice = all_ready(&config, &readiness, workers.len())?;
-        let is_stopping = AtomicBool::new(false);
         let node = Arc::new(Self {
             config,
             choice,
@@ -162,19 +157,18 @@ impl Node {
             certificate_expiry,
             cores,
             phase: Mutex::new(Phase::Preparing("starting".into())),
-            is_stopping,
+            is_stopping: AtomicBool::new(false),
         });
-        let rise = Rise {
-            data,
-            go,
-            recovered,
-        };
         Ok(Started {
             node,
             workers,
             lost,
             admin,
-            rise,
+            rise: Rise {
+                data,
+                go,
+                recovered,
+            },
         })
     }
 
@@ -266,6 +260,14 @@ fn core_plans(config: &Config) -> Result<Vec<CorePlan>, ServeError> {
         });
     }
     Ok(plans)
+}
+
+/// How the files of a log with this policy are opened.
+const fn access(sync: SyncPolicy) -> Access {
+    match sync {
+        SyncPolicy::Always => Access::Durable,
+        SyncPolicy::Interval(_) | SyncPolicy::Never => Access::Buffered,
+    }
 }
 
 fn core_config(config: &Config, core: u8, seed: u64) -> CoreConfig {

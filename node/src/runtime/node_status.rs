@@ -1,5 +1,5 @@
-//! One node as it sees itself: what `/status` answers. Figures of the cores are summed when they are
-//! asked for.
+//! One node as it sees itself: what `/status` answers. Figures of the cores are summed when they
+//! are asked for.
 
 use serde::Serialize;
 
@@ -99,7 +99,9 @@ impl NodeStatus {
             io_driver: node.choice.driver.name(),
             io_driver_reason: node.choice.reason.clone(),
             uptime_s: node.start.elapsed().as_secs(),
-            is_ready: !node.is_stopping() && reports.iter().all(|core| core.is_member),
+            is_ready: !node.is_stopping()
+                && reports.iter().all(|core| core.is_member)
+                && readiness::refusal(reports).is_none(),
             memory: MemoryStatus {
                 resident_bytes: resident_bytes(),
                 store_bytes: sum(|core| core.memory.bytes_used),

@@ -146,6 +146,7 @@ impl ServeError {
                 RecoveryError::Foreign { .. } => Exit::Data,
                 RecoveryError::Damaged(_)
                 | RecoveryError::Unreadable { .. }
+                | RecoveryError::Unsettled { .. }
                 | RecoveryError::Memory { .. } => Exit::Storage,
             },
             Self::LogFile { .. } | Self::Driver { .. } | Self::Memory { .. } => Exit::Usage,

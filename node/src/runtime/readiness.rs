@@ -1,4 +1,5 @@
-//! Whether a node may be sent requests, and what it lacks: what `/readyz` answers.
+//! Whether a node may be sent requests, and what it lacks: what `/readyz` answers. Nothing is kept:
+//! the cores are asked each time.
 
 use super::control::CoreReport;
 use super::node::{NoAnswer, Node, Phase};

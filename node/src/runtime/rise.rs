@@ -1,6 +1,6 @@
-//! The way of a node from its first thread to its service: the data folder is brought to the number
-//! of shards, the cores read their logs, and when all of them have, the sockets open and the ring is
-//! joined. Whoever asks meanwhile hears how far it is.
+//! The way of a node from its first thread to its service: the data folder is brought to the
+//! number of shards, the cores read their logs, and when all of them have, the sockets open and the
+//! ring is joined. Whoever asks meanwhile hears how far it is.
 
 use std::fmt;
 use std::future;
@@ -74,7 +74,8 @@ impl Rise {
                     let Ok(Recovered { shard, outcome }) = recovered else {
                         return future::pending().await;
                     };
-                    let report = outcome.map_err(|error| ServeError::shard(&node.config, shard, error))?;
+                    let failed = |error| ServeError::shard(&node.config, shard, error);
+                    let report = outcome.map_err(failed)?;
                     for warning in &report.warnings {
                         tracing::warn!(shard, "{warning}");
                     }

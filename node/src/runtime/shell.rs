@@ -64,6 +64,7 @@ pub(crate) struct Shell {
     pub(crate) disk_moved: Notify,
     /// Why the log refuses writes, as it was logged.
     refusal: RefCell<Option<AppendError>>,
+    is_damage_told: Cell<bool>,
     /// Which troubles were logged lately.
     pub(crate) log_gate: RefCell<LogGate>,
     /// Opens when the worker ends: loops without an end of their own leave then.
@@ -104,6 +105,7 @@ impl Shell {
             disk,
             disk_moved: Notify::default(),
             refusal: RefCell::default(),
+            is_damage_told: Cell::default(),
             clock,
             mail,
             turn: Notify::default(),
@@ -138,29 +140,13 @@ impl Shell {
 
     /// Carries out what the core has decided so far, without waiting for the end of the turn.
     pub(crate) fn settle(self: &Rc<Self>) {
-        self.carry_out_all(Core::poll_decided);
-    }
-
-    fn carry_out_all(self: &Rc<Self>, poll: fn(&mut Core) -> Option<Output>) {
-        loop {
-            let output = poll(&mut self.core.borrow_mut());
-            match output {
-                Some(output) => self.carry_out(output),
-                None => break,
-            }
-        }
+        self.carry_out_all(Core::poll_output);
     }
 
     /// Carries out what the core has decided so far in the middle of a turn: what the turn has
     /// written stays together, to become one batch of the log.
     pub(crate) fn settle_decided(self: &Rc<Self>) {
-        loop {
-            let output = self.core.borrow_mut().poll_decided();
-            match output {
-                Some(output) => self.carry_out(output),
-                None => break,
-            }
-        }
+        self.carry_out_all(Core::poll_decided);
     }
 
     /// Ends turns until the worker ends.
@@ -274,10 +260,10 @@ impl Shell {
     }
 
     fn end_turn(self: &Rc<Self>) {
-        self.carry_out_all(Core::poll_output);
+        self.settle();
         for name in self.links.take_unreachable() {
             self.input(|core, now| core.handle_unreachable(&name, now));
-            self.carry_out_all(Core::poll_output);
+            self.settle();
         }
         self.mail.flush();
         self.set_alarm();
@@ -288,6 +274,16 @@ impl Shell {
         self.turns.set(self.turns.get() + 1);
         self.busy.notify();
         self.turned.notify();
+    }
+
+    fn carry_out_all(self: &Rc<Self>, poll: fn(&mut Core) -> Option<Output>) {
+        loop {
+            let output = poll(&mut self.core.borrow_mut());
+            match output {
+                Some(output) => self.carry_out(output),
+                None => break,
+            }
+        }
     }
 
     /// One arm for each effect.
@@ -326,12 +322,16 @@ impl Shell {
         self.tell_refusal();
     }
 
-    /// Logs once that the log refuses writes, and once that it takes them again.
+    /// Logs once that the log refuses writes, and once that it takes them again; and once that it
+    /// cannot be compacted.
     fn tell_refusal(&self) {
-        let refusal = match self.core.borrow().shard().phase() {
-            Phase::Open(report) => report.refusal,
-            Phase::Memory | Phase::Recovering(_) | Phase::Failed(_) => None,
+        let (refusal, damage) = match self.core.borrow().shard().phase() {
+            Phase::Open(report) => (report.refusal, report.damage),
+            Phase::Memory | Phase::Recovering(_) | Phase::Failed(_) => (None, None),
         };
+        if let Some(damage) = damage.filter(|_| !self.is_damage_told.replace(true)) {
+            tracing::error!(shard = self.number, "the log cannot be compacted: {damage}");
+        }
         let mut told = self.refusal.borrow_mut();
         if told.as_ref().map(mem::discriminant) == refusal.as_ref().map(mem::discriminant) {
             return;

@@ -2,7 +2,6 @@
 //! resolve, folders that can be written.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::time::SystemTime;
 use std::{fs, io};
 
@@ -12,7 +11,7 @@ use node::trust;
 use proto::identity;
 use proto::peer::NodeName;
 
-use super::Finding;
+use super::{Finding, data};
 use crate::cli::address;
 use crate::cli::failure::Failure;
 
@@ -28,7 +27,14 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     findings.push(exposure(config));
     findings.extend(config.bootstrapper.iter().map(name));
     findings.push(name(&config.advertise));
-    findings.extend(config.data_dir.as_deref().map(|dir| folder(config, dir)));
+    match config.data_dir.as_deref() {
+        Some(dir) => findings.extend(data::examine(config, dir)),
+        None => findings.push(Finding::warn(
+            "data_dir",
+            "blank: nothing survives a restart",
+            "name a folder of this user",
+        )),
+    }
     findings
 }
 
@@ -101,43 +107,6 @@ fn name(name: &NodeName) -> Finding {
     }
 }
 
-/// A folder that is missing is created by the node, with those above it.
-fn folder(config: &Config, dir: &Path) -> Finding {
-    let mut nearest = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
-    while is_missing(&nearest)
-        && let Some(parent) = nearest.parent().map(Path::to_path_buf)
-    {
-        nearest = parent;
-    }
-    match writable(&nearest) {
-        Ok(()) if is_missing(dir) => {
-            Finding::fine("data_dir", format!("{} will be created", dir.display()))
-        }
-        Ok(()) => Finding::fine("data_dir", format!("{} can be written", dir.display())),
-        Err(error) => {
-            let place = config.place_of("data_dir");
-            let message = format!("{place}: data_dir = {}: {error}", dir.display());
-            Finding::fail(
-                "data_dir",
-                Failure::new(Exit::Data, message),
-                "create it for this user",
-            )
-        }
-    }
-}
-
-fn is_missing(dir: &Path) -> bool {
-    fs::metadata(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-}
-
-fn writable(dir: &Path) -> io::Result<()> {
-    if !fs::metadata(dir)?.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    Ok(rustix::fs::access(dir, wanted)?)
-}
-
 const DAYS_MIN: i64 = 30;
 
 #[cfg(test)]
@@ -165,16 +134,5 @@ mod tests {
         assert_eq!(exposure(&config).verdict, Verdict::Fine);
         config.api_address = "0.0.0.0:7401".parse().unwrap();
         assert_eq!(exposure(&config).verdict, Verdict::Warn);
-    }
-
-    #[test]
-    fn a_missing_folder_is_fine_where_it_can_be_created() {
-        let dir = std::env::temp_dir().join("chordite-doctor-missing/below");
-        let finding = folder(&Config::defaults(), &dir);
-        assert_eq!(finding.verdict, Verdict::Fine);
-        assert!(finding.detail.ends_with("will be created"), "{finding:?}");
-        assert!(!dir.exists(), "looking creates nothing");
-        let finding = folder(&Config::defaults(), Path::new("/dev/null/below"));
-        assert_eq!(finding.verdict, Verdict::Fail(Exit::Data));
     }
 }

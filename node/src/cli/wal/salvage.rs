@@ -1,4 +1,5 @@
-//! `chordite wal salvage`: keeps of a damaged log what can be read. Asks nothing, removes nothing.
+//! `chordite wal salvage`: keeps of a damaged log what can be read. Asks nothing, removes nothing;
+//! the work is done in `node::rewrite`.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! `chordite wal verify`: reads the log as a starting node does and says what it would find.
+//! `chordite wal verify`: reads the log as a starting node does and says what it would find. Where
+//! that ends at the first damage, a reading for a salvage finds the rest of it.
 
 use std::io;
 

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use proto::time::Now;
 
+use self::space::Round;
 use super::batch::{Batch, Place};
 use super::buffer::{BLOCK_BYTES, Buffer};
 use super::compaction::Compaction;
-use super::disk::{DiskDone, DiskError, DiskErrorKind, DiskJob, JobId};
+use super::disk::{DiskDone, DiskJob, JobId};
 use super::entry::Entry;
 use super::flight::Flight;
 use super::maker::{Maker, Plan};
@@ -64,6 +65,7 @@ pub struct Log {
     /// The greatest version stamp heard of.
     stamp: u64,
     live_bytes: u64,
+    round: Round,
     seal: Seal,
     is_closing: bool,
     /// Bytes appended since compaction was last paid for.
@@ -156,6 +158,8 @@ struct Figures {
     batches: u64,
     batch_bytes: u64,
     records: u64,
+    /// Bytes of the records of callers.
+    record_bytes: u64,
 }
 
 impl Log {
@@ -207,6 +211,7 @@ impl Log {
             durable: appended.min(start.attested),
             stamp: start.stamp,
             live_bytes: 0,
+            round: Round::default(),
             seal,
             is_closing: false,
             unpaid_bytes: 0,
@@ -227,18 +232,12 @@ impl Log {
     /// Why [`Log::is_settled`] will never be, when it is so: the medium is broken.
     #[must_use]
     pub fn unsettled(&self) -> Option<RecoveryError> {
-        let State::Poisoned(reason) = &self.state else {
-            return None;
-        };
-        let last = self.sealed.back().map(|segment| segment.number);
-        let error = DiskError {
-            kind: DiskErrorKind::Broken,
-            reason: reason.clone(),
-        };
-        (!self.is_settled()).then_some(RecoveryError::Unreadable {
-            file: FileName::Segment(last.unwrap_or(self.tail.plan.number)),
-            error,
-        })
+        match &self.state {
+            State::Poisoned(reason) if !self.is_settled() => Some(RecoveryError::Unsettled {
+                reason: reason.clone(),
+            }),
+            State::Poisoned(_) | State::Open | State::Full(_) => None,
+        }
     }
 
     /// Appends a put or a delete to the open batch. `stamp` is the greatest version stamp given or
@@ -375,6 +374,7 @@ impl Log {
             let oldest = self.sealed.pop_front();
             assert_eq!(oldest, Some(freed), "the oldest segment is compacted");
             self.sealed_bytes -= freed.file_bytes;
+            self.end_segment(&freed);
             self.dispose(freed);
         }
     }

@@ -61,10 +61,7 @@ impl MemoryDisk {
                 file,
                 offset,
                 bytes,
-            } => {
-                self.put(*file, *offset, &vec![0; usize::try_from(*bytes).unwrap()]);
-                0
-            }
+            } => self.put(*file, *offset, &vec![0; usize::try_from(*bytes).unwrap()]),
             DiskOp::Write {
                 file,
                 offset,

@@ -133,11 +133,8 @@ impl<'a> Reader<'a> {
         let Some(to) = self.find(from.saturating_add(ALIGN_BYTES)) else {
             return self.end();
         };
-        let is_commit = to % BLOCK_BYTES == 0
-            && self
-                .bytes
-                .get(to..)
-                .is_some_and(|bytes| claims_commit(bytes));
+        let is_commit =
+            to.is_multiple_of(BLOCK_BYTES) && self.bytes.get(to..).is_some_and(claims_commit);
         let is_in_last_block = self
             .batch_end
             .is_some_and(|end| end.saturating_sub(from) < BLOCK_BYTES);
@@ -169,7 +166,7 @@ impl<'a> Reader<'a> {
         while at.saturating_add(COMMIT_BYTES) <= self.bytes.len() {
             let rest = self.bytes.get(at..)?;
             let block = rest.get(..BLOCK_BYTES).unwrap_or(rest);
-            if at % BLOCK_BYTES == 0 && is_zero(block) {
+            if at.is_multiple_of(BLOCK_BYTES) && is_zero(block) {
                 at = at.saturating_add(BLOCK_BYTES);
                 continue;
             }
@@ -197,7 +194,7 @@ impl<'a> Reader<'a> {
         let [_, word, lsn] = [0, 8, 16].map(|at| word_at(head, at));
         let length = usize::try_from(word & 0xffff_ffff).unwrap_or(usize::MAX);
         let fits = match word >> 32 {
-            1 => length == COMMIT_BYTES && at % BLOCK_BYTES == 0,
+            1 => length == COMMIT_BYTES && at.is_multiple_of(BLOCK_BYTES),
             2 => (PUT_HEAD_BYTES..=ENTRY_BYTES_MAX).contains(&length),
             3 => length == PUT_HEAD_BYTES,
             _ => false,

@@ -3,10 +3,11 @@
 //! ends; then the segments whole, in their order. Writes nothing, so that a recovery that is
 //! interrupted leaves the next one the same files.
 //!
-//! `intake` reads, `head` knows the first blocks, `walk` decides what counts.
+//! `intake` reads, `head` knows the first blocks, `walk` decides what counts in a `segment`.
 
 mod head;
 mod intake;
+mod segment;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -27,8 +28,8 @@ use super::names::{FileName, Lsn, SegmentNumber};
 /// Reads all segments of a shard and hands every record that counts to a sink, in the order of
 /// their lsns. Writes nothing.
 ///
-/// Drain rule: [`Recovery::poll_job`] until `None`, carry the jobs out (in any order), hand each end
-/// to [`Recovery::handle_disk`], and again, until [`Recovery::poll_outcome`] is `Some`.
+/// Drain rule: [`Recovery::poll_job`] until `None`, carry the jobs out (in any order), hand each
+/// end to [`Recovery::handle_disk`], and again, until [`Recovery::poll_outcome`] is `Some`.
 #[derive(Debug)]
 pub struct Recovery {
     config: RecoveryConfig,
@@ -140,6 +141,12 @@ pub enum RecoveryError {
         file: FileName,
         /// Why.
         error: DiskError,
+    },
+    /// What was read cannot be made durable (the medium's fault).
+    #[error("what was read of the log cannot be made durable: {reason}")]
+    Unsettled {
+        /// The system's words.
+        reason: String,
     },
     /// The records do not fit the memory cap (the operator's to mend).
     #[error("the log holds more than memory_max allows: {reason}")]

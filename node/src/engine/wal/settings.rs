@@ -11,7 +11,7 @@ pub struct LogConfig {
     pub shard: u16,
     /// Bytes of a segment: a multiple of a block, at least [`SEGMENT_BYTES_MIN`].
     pub segment_bytes: u32,
-    /// When a record counts as durable.
+    /// When a record counts.
     pub sync: SyncPolicy,
     /// Most bytes of segments, in per cent of the live records, two segments apart. Below 150 it counts
     /// as 150: batches that are not full would keep compaction going for ever.
@@ -20,14 +20,14 @@ pub struct LogConfig {
     pub seed: u64,
 }
 
-/// When a record counts as durable (`fsync`).
+/// When a record counts (`fsync`): its writer hears of it, and it is served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SyncPolicy {
     /// When the disk has confirmed that it survives a power cut.
     Always,
-    /// At once; the log is synchronised at this interval.
+    /// When it is written; the log is synchronised at this interval.
     Interval(Duration),
-    /// At once; the kernel decides when it reaches the disk.
+    /// When it is written; the kernel decides when it reaches the disk.
     Never,
 }
 

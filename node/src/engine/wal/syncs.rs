@@ -96,7 +96,7 @@ impl Syncs {
             });
         }
         let round = self.round.as_mut().filter(|round| round.job.is_none())?;
-        let segment = *round.left.last()?;
+        let segment = *round.left.first()?;
         round.job = Some(id);
         round.attempts += 1;
         Some(DiskOp::Sync {
@@ -125,7 +125,7 @@ impl Syncs {
             Err(error) => return Some(Err(error.reason.clone())),
         }
         round.attempts = 0;
-        round.left.pop();
+        round.left.remove(0);
         if !round.left.is_empty() {
             return Some(Ok(None));
         }

@@ -1,4 +1,5 @@
 //! The records of a log as lines or as JSON, printed while they are read: there may be millions.
+//! Keys are shown as their bytes, values not at all.
 
 use node::engine::wal::entry::{Entry, Placed};
 use node::engine::wal::names::SegmentNumber;

@@ -1,4 +1,5 @@
-//! One segment: whose it is by its header, and what its bytes are.
+//! One segment: what its bytes are, by its own header and checksums alone. Whether a node would use
+//! a record is only told where another segment shows that it would not.
 
 use node::engine::wal::buffer::BLOCK_BYTES;
 use node::engine::wal::entry::{Entry, Placed};

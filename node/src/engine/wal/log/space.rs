@@ -3,6 +3,17 @@
 use super::{Log, SealedSegment};
 use crate::engine::wal::names::FileName;
 
+/// How a walk through all segments does: live records can lie so that they need more than the bound
+/// allows, and moving them over and over would not change that.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    segments_left: usize,
+    freed_bytes: u64,
+    moved_before: u64,
+    /// Bytes of callers' records and of live ones at the end of a round that gained nothing.
+    futile_at: Option<(u64, u64)>,
+}
+
 impl Log {
     /// Begins with the oldest segment when the sealed ones take more than halfway from the live
     /// records to their bound.
@@ -16,9 +27,38 @@ impl Log {
         let Some(oldest) = self.sealed.front() else {
             return;
         };
-        if self.sealed_bytes > warranted && oldest.last <= self.written.min(self.appended) {
+        let is_warranted = self.sealed_bytes > warranted && !self.is_futile();
+        if is_warranted && oldest.last <= self.written.min(self.appended) {
             self.compaction.begin(*oldest);
+            if self.round.segments_left == 0 {
+                self.round = Round {
+                    segments_left: self.sealed.len(),
+                    moved_before: self.compaction.moved_bytes,
+                    ..Round::default()
+                };
+            }
         }
+    }
+
+    /// Takes note of a segment that was compacted. When a round through all of them has freed less
+    /// than a quarter, nothing is gained by another one soon.
+    pub(super) fn end_segment(&mut self, freed: &SealedSegment) {
+        let round = &mut self.round;
+        round.freed_bytes += freed.file_bytes;
+        round.segments_left = round.segments_left.saturating_sub(1);
+        let moved = self.compaction.moved_bytes - round.moved_before;
+        if round.segments_left == 0 && moved > round.freed_bytes / 4 * 3 {
+            round.futile_at = Some((self.figures.record_bytes, self.live_bytes));
+        }
+    }
+
+    /// Whether too little has changed since a round that gained nothing: less than an eighth of the
+    /// live records was appended or has died.
+    fn is_futile(&self) -> bool {
+        self.round.futile_at.is_some_and(|(appended, live)| {
+            let change = live / 8;
+            self.figures.record_bytes < appended + change && self.live_bytes + change > live
+        })
     }
 
     /// A file of the present length is used again, any other removed.

@@ -1,7 +1,7 @@
 //! Recoveries of segments made by hand, batch by batch, as a log and its crashes leave them.
 //!
-//! A story is told in lines: which segments there are, which batches with which lsns they hold, what
-//! became of them, and what a recovery makes of it.
+//! A story tells which segments there are, which batches with which lsns they hold, what became of
+//! them, and what a recovery makes of it.
 
 mod damage;
 mod histories;
@@ -66,6 +66,12 @@ impl Made {
             at: BLOCK,
             lsn: least,
         }
+    }
+
+    /// Its first record will be this one: those before it never reached the disk.
+    fn from_lsn(mut self, lsn: u64) -> Self {
+        self.lsn = lsn;
+        self
     }
 
     /// A batch with so many puts of 100 bytes behind its commit record.

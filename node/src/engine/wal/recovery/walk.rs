@@ -1,16 +1,17 @@
 //! Which records count. Goes through the segments in their order, hands on what has the next lsn,
 //! and judges a hole: is it the torn end of the log, or was something acknowledged lost?
 //!
-//! A hole at lsn h is a torn end when no commit record attests h or a later lsn. What a valid commit
-//! record attests is true for ever, also in a segment that an earlier recovery cut off, because a
-//! cut lies above everything attested. So every commit record may be asked, and none has to be
-//! trusted to count.
+//! A hole at lsn h is a torn end when no commit record attests h or a later lsn. What a valid
+//! commit record attests is true for ever, also in a segment that an earlier recovery cut off,
+//! because a cut lies above everything attested. So every commit record may be asked, and none has
+//! to be trusted to count.
 
 use super::head::Head;
+use super::segment::{Counted, Segment, block_end};
 use super::{DamagedRange, RecoveryError, RecoveryReport};
 use crate::engine::wal::buffer::BLOCK_BYTES;
 use crate::engine::wal::entry::{COMMIT_BYTES, Entry, Placed};
-use crate::engine::wal::log::{LogStart, SealedSegment};
+use crate::engine::wal::log::LogStart;
 use crate::engine::wal::names::{FileName, Lsn, SegmentNumber};
 use crate::engine::wal::reader::{Damage, End, Piece, Reader};
 
@@ -34,27 +35,6 @@ pub(super) struct Walk {
     /// given back when the next one holds something durable, and not before those are gone that
     /// an earlier recovery had no use for.
     empty_start: Option<(usize, Lsn)>,
-}
-
-#[derive(Debug)]
-struct Segment {
-    head: Head,
-    /// The least first lsn of all later segments: here only smaller ones count.
-    limit: Lsn,
-    counted: Option<Counted>,
-    /// Bytes behind the records that count which are not what an unused file holds.
-    rest: Option<(u64, u64)>,
-    /// Whether nothing in it is valid, when that is known.
-    is_empty: Option<bool>,
-    /// Whether it lies behind a later segment's start, so that nothing in it counts.
-    is_void: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Counted {
-    first: Lsn,
-    last: Lsn,
-    end: u64,
 }
 
 /// Where the walk is in a segment.
@@ -88,14 +68,7 @@ impl Walk {
     pub(super) fn add(&mut self, head: Head) {
         self.attested = self.attested.max(head.durable);
         self.stamp = self.stamp.max(head.stamp);
-        self.segments.push(Segment {
-            head,
-            limit: Lsn(u64::MAX),
-            counted: None,
-            rest: None,
-            is_empty: None,
-            is_void: false,
-        });
+        self.segments.push(Segment::new(head));
     }
 
     /// Sets the limits, when all segments are there.
@@ -324,7 +297,10 @@ impl Walk {
         let number = self.number(place.index);
         if let (Some(hole), Some(damage)) = (&mut self.hole, damage)
             && place.is_at_start(damage)
-            && is_cut_at(self.segments.get(place.index), hole.first)
+            && self
+                .segments
+                .get(place.index)
+                .is_some_and(|it| it.is_cut_at(hole.first))
         {
             *hole = DamagedRange {
                 segment: number,
@@ -440,7 +416,9 @@ impl Walk {
             first,
             last: previous(found).max(first),
         };
-        let before = self.last_counted.and_then(|last| self.segments.get(last));
+        let empty = self.empty_start.map(|(index, _)| index);
+        let before = self.last_counted.or(empty);
+        let before = before.and_then(|last| self.segments.get(last));
         if let (None, None, Some(segment)) = (damage, place.counted, before) {
             range.segment = segment.head.number;
             range.from = segment.end();
@@ -478,11 +456,11 @@ impl Walk {
         self.attested >= lsn || later.iter().any(|segment| segment.head.header.is_none())
     }
 
-    /// The later segment that goes on at `lsn` after an earlier recovery cut the log there, although
-    /// its first batch is damaged.
+    /// The later segment that goes on at `lsn` after an earlier recovery cut the log there; its
+    /// first batch is damaged.
     fn cut_at(&self, index: usize, lsn: Lsn) -> Option<usize> {
         let later = self.segments.iter().enumerate().skip(index + 1);
-        let mut cut = later.filter(|(_, segment)| is_cut_at(Some(segment), lsn));
+        let mut cut = later.filter(|(_, segment)| segment.is_cut_at(lsn));
         cut.next().map(|(index, _)| index)
     }
 
@@ -514,44 +492,10 @@ impl Walk {
     }
 }
 
-impl Segment {
-    /// Whether a record in it may count, or show that another one did.
-    fn may_count(&self) -> bool {
-        let is_void = self.head.first.is_some_and(|first| first >= self.limit);
-        self.head.header.is_some() && !is_void
-    }
-
-    /// Where the block ends that holds its last record that counts.
-    fn end(&self) -> u64 {
-        let end = self.counted.map_or(BLOCK_BYTES as u64, |it| it.end);
-        block_end(end).min(self.head.file_bytes)
-    }
-
-    fn seal(&self, counted: Counted) -> SealedSegment {
-        SealedSegment {
-            number: self.head.number,
-            salt: self.head.header.map_or(0, |header| header.salt),
-            first: counted.first,
-            last: counted.last,
-            end: self.end(),
-            file_bytes: self.head.file_bytes,
-        }
-    }
-}
-
 impl Place<'_> {
     fn is_at_start(&self, damage: Damage) -> bool {
         self.counted.is_none() && damage.from == BLOCK_BYTES as u64
     }
-}
-
-/// Whether a segment is one that a recovery which cut at `lsn` would have made, its start damaged.
-fn is_cut_at(segment: Option<&Segment>, lsn: Lsn) -> bool {
-    segment.is_some_and(|segment| {
-        let header = segment.head.header;
-        let starts = header.is_some_and(|header| header.least_lsn == lsn);
-        starts && segment.head.first.is_none() && segment.is_empty != Some(true)
-    })
 }
 
 /// Whether what stands at `offset` has the lsn `next` where a record has it.
@@ -566,12 +510,6 @@ fn claims(bytes: &[u8], offset: u64, next: Option<Lsn>) -> bool {
 fn fewest(lsn: Lsn, bytes: u64) -> Lsn {
     let most = bytes / COMMIT_BYTES as u64;
     Lsn(lsn.0.saturating_sub(most).max(1))
-}
-
-fn block_end(offset: u64) -> u64 {
-    offset
-        .checked_next_multiple_of(BLOCK_BYTES as u64)
-        .unwrap_or(offset)
 }
 
 const fn previous(lsn: Lsn) -> Lsn {

@@ -1,4 +1,5 @@
-//! Media faults: whatever was acknowledged is there or missed aloud, and never wrong.
+//! Media faults: whatever was acknowledged is there or missed aloud, and never wrong. What is
+//! missed is named to the byte and the record.
 
 use std::thread;
 

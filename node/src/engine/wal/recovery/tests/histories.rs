@@ -2,6 +2,7 @@
 //! whatever a disk may leave, recoveries, files removed late or never. Then media faults.
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::*;
 
@@ -163,7 +164,7 @@ proptest! {
     #[test]
     fn a_flipped_bit_is_missed_aloud_or_costs_nothing(
         lives in lives(),
-        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 8),
+        flips in prop::collection::vec((any::<Index>(), any::<Index>()), 8),
     ) {
         let (mut world, _) = story(&lives);
         // At rest: everything is attested.
@@ -192,7 +193,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_end_without_a_panic(
         files in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20_000), 0..4),
-        patches in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 0..20),
+        patches in prop::collection::vec((any::<Index>(), any::<u64>()), 0..20),
         is_salvage in any::<bool>(),
     ) {
         let mut segments: BTreeMap<FileName, Vec<u8>> = BTreeMap::new();

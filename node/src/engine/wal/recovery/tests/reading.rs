@@ -1,4 +1,5 @@
-//! What the disk answers: pieces in any order, short ones, interruptions, errors.
+//! What the disk answers: pieces in any order, short ones, interruptions, errors. And how fast
+//! all of it goes.
 
 use super::*;
 

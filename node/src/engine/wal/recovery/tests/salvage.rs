@@ -1,4 +1,5 @@
-//! A salvage keeps everything but what is damaged, and says what that is.
+//! A salvage keeps everything but what is damaged, and says what that is. What an earlier recovery
+//! cut off stays away.
 
 use super::*;
 
