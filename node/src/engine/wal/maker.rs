@@ -2,6 +2,7 @@
 //! time: a name counts only when the file behind it is whole, and no file goes before the one whose
 //! records it supersedes has gone for good.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -78,12 +79,15 @@ pub(super) type HeaderOf<'a> = &'a dyn Fn(Plan, bool) -> SegmentHeader;
 impl Maker {
     /// A maker that removes `rubbish` when it finds the time.
     pub(super) fn new(rubbish: impl IntoIterator<Item = FileName>) -> Self {
+        // The newest first: an older one may be what shows that nothing in a newer one counts.
+        let mut rubbish: Vec<FileName> = rubbish.into_iter().collect();
+        rubbish.sort_by_key(|file| Reverse(file.number()));
         Self {
             step: Step::Settling,
             is_under_way: false,
             attempts: 0,
             free: VecDeque::new(),
-            rubbish: rubbish.into_iter().collect(),
+            rubbish: rubbish.into(),
         }
     }
 
