@@ -28,14 +28,7 @@ fn data_survives_kill_and_stop_with_every_driver_and_every_fsync() {
             ];
             let mut node = durable(&settings);
             write(&mut node.client(), 0..50, 600);
-            // What is not synchronised before it is answered survives a graceful stop.
-            let is_durable = fsync == "always";
-            let first = if is_durable {
-                Signal::KILL
-            } else {
-                Signal::TERM
-            };
-            for (signal, round) in [(first, 1), (Signal::TERM, 2)] {
+            for (signal, round) in [(Signal::KILL, 1), (Signal::TERM, 2)] {
                 node = restart(node, signal);
                 let mut client = node.client();
                 expect(&mut client, 0..50 * round, 600);

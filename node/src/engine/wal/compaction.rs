@@ -24,9 +24,10 @@ const READ_PER_SECOND_MIN: u64 = 16 << 20;
 /// Most bytes of reading that may be saved up.
 const BUDGET_MAX: u64 = 4 * BATCH_BYTES_MAX as u64;
 
-/// Records looked at in one step, and bytes of them: some ten microseconds.
+/// Records looked at in one step: some ten microseconds.
 const STEP_RECORDS: usize = 128;
-/// See above.
+
+/// Bytes of records after which a step ends.
 const STEP_BYTES: usize = 64 * 1024;
 
 /// How often a read that was interrupted is tried, in all.
@@ -39,6 +40,8 @@ pub(super) struct Compaction {
     budget: u64,
     paid_until: Duration,
     attempts: u8,
+    /// A live record could not be appended: something else has to happen first.
+    is_blocked: bool,
     /// Memory of the last read.
     spare: Option<Buffer>,
     /// Why it has stopped for good.
@@ -139,7 +142,7 @@ impl Compaction {
                 let wait_us = missing * 1_000_000 / READ_PER_SECOND_MIN;
                 Some(self.paid_until + Duration::from_micros(wait_us))
             }
-            Phase::Judging(_) => Some(self.paid_until),
+            Phase::Judging(_) if !self.is_blocked => Some(self.paid_until),
             _ => None,
         }
     }
@@ -175,7 +178,8 @@ impl Compaction {
             self.phase = Phase::Wanting(segment, BLOCK_BYTES as u64);
             return;
         }
-        let is_whole = matches!((&result, &buffer), (Ok(bytes), Some(buffer)) if *bytes == buffer.len() as u64);
+        let wanted = buffer.as_ref().map(|buffer| buffer.len() as u64);
+        let is_whole = wanted.is_some() && result.as_ref().ok() == wanted.as_ref();
         if let (true, Some(buffer)) = (is_whole, buffer) {
             self.attempts = 0;
             self.read_bytes += buffer.len() as u64;
@@ -201,6 +205,7 @@ impl Compaction {
         let Phase::Judging(window) = &mut self.phase else {
             return false;
         };
+        self.is_blocked = false;
         let mut looked_bytes = 0;
         for _ in 0..STEP_RECORDS {
             if looked_bytes >= STEP_BYTES {
@@ -209,6 +214,7 @@ impl Compaction {
             match window.look() {
                 Next::Record(Placed { lsn, entry, bytes }) => {
                     if !place(&entry) {
+                        self.is_blocked = true;
                         return false;
                     }
                     looked_bytes += bytes;
@@ -252,7 +258,7 @@ impl Compaction {
     }
 
     /// Up to which lsn everything has to become durable for compaction to go on.
-    pub(super) fn awaited(&self) -> Option<Lsn> {
+    pub(super) fn wanted(&self) -> Option<Lsn> {
         match self.phase {
             Phase::Draining(_, upto) => Some(upto),
             _ => None,

@@ -81,8 +81,8 @@ pub struct LogStart {
     pub next_lsn: Lsn,
     /// The number of the next segment: greater than that of every file in the folder.
     pub next_segment: SegmentNumber,
-    /// The greatest lsn that a batch attests to be durable: what follows may be in memory only, when
-    /// it was the process that ended and not the machine.
+    /// The greatest lsn that a batch attests to be durable: what follows may be in memory only,
+    /// when it was the process that ended and not the machine.
     pub attested: Lsn,
     /// The greatest version stamp found.
     pub stamp: u64,
@@ -308,10 +308,12 @@ impl Log {
             Seal::At(at) => Some(at),
             Seal::Done | Seal::Due => None,
         };
-        let maker = self.maker.poll_timeout();
+        if self.is_closing {
+            return seal;
+        }
         let parts = [
             seal,
-            maker,
+            self.maker.poll_timeout(),
             self.syncs.poll_timeout(),
             self.compaction.poll_timeout(),
         ];

@@ -45,11 +45,11 @@ impl Log {
     }
 
     pub(super) fn poll_sync(&mut self, id: JobId) -> Option<DiskOp> {
-        let awaited = self.compaction.awaited();
-        let is_awaited = awaited.is_some_and(|lsn| lsn > self.durable && lsn <= self.written);
+        let wanted = self.compaction.wanted();
+        let is_wanted = wanted.is_some_and(|lsn| lsn > self.durable && lsn <= self.written);
         let is_last = self.is_closing && !self.has_batches() && self.written > self.durable;
         self.syncs
-            .poll_op(id, self.written, is_awaited || is_last, self.now)
+            .poll_op(id, self.written, is_wanted || is_last, self.now)
     }
 
     /// A step of making a segment, when the tail or the place after it wants one, or of removing
