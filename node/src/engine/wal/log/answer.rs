@@ -79,7 +79,9 @@ impl Log {
             return;
         }
         self.state = State::Full(reason);
-        if self.tail.is_made {
+        // Without a promise of durability the writers have their answers, and readers the values:
+        // the records wait for room.
+        if self.tail.is_made || self.config.sync != SyncPolicy::Always {
             return;
         }
         let number = self.tail.plan.number;
