@@ -170,14 +170,6 @@ impl Durable {
         values.reduce(|sum, value| sum + value)
     }
 
-    /// Waits until all that was answered has been written: with a weaker `fsync` than `always` an
-    /// answer does not wait for the disk.
-    pub fn wait_written(&self) {
-        deadline::until("the log has written what it holds", secs(10), || {
-            (self.metric("chordite_wal_jobs") == Some(0.0)).then_some(())
-        });
-    }
-
     /// Numbers of the segment files in the data folder, of all shards, in ascending order.
     #[must_use]
     pub fn segments(&self) -> Vec<u64> {

@@ -2,7 +2,6 @@
 //!
 //! `CHORDITE_ROUNDS` sets the number of rounds over all variants; `just torture` takes 1,000.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use harness::deadline;
@@ -48,34 +47,16 @@ fn nothing_is_lost_when_the_number_of_cores_changes_between_kills() {
     kill_rounds("cores", choices);
 }
 
-/// Without syncs what has been written survives the end of the process, if not that of the machine.
+/// Without syncs a write survives the end of the process, if not that of the machine.
 #[test]
-fn what_was_written_is_there_when_a_node_that_does_not_sync_is_killed() {
-    let _permit = Permit::take(UNITS);
-    let choices = [
-        ["fsync = never", "io_driver = epoll"],
-        ["fsync = interval(5)", "io_driver = io_uring"],
-        ["fsync = never", "io_driver = io_uring"],
-        ["fsync = interval(5)", "io_driver = epoll"],
+fn nothing_is_lost_when_a_node_that_does_not_sync_is_killed() {
+    let choices: &[&[&str]] = &[
+        &["fsync = never", "io_driver = epoll"],
+        &["fsync = interval(5)", "io_driver = io_uring"],
+        &["fsync = never", "io_driver = io_uring"],
+        &["fsync = interval(5)", "io_driver = epoll"],
     ];
-    let data = workdir::create("data");
-    let mut node = Durable::create("unsynced", &data, SETTINGS);
-    let mut writers = writers(rounds::seed("unsynced"));
-    for round in 0..rounds::count(100).div_ceil(VARIANTS) {
-        node.configure(&choices[usize::try_from(round).unwrap() % choices.len()]);
-        node.start();
-        durable::verify(&mut writers, &node);
-        for writer in &mut writers {
-            let goal = writer.tally.acknowledged + 300;
-            let (mut client, progress) = (node.client(), AtomicU64::new(0));
-            let worked = writer.work(&mut client, &progress, |tally| tally.acknowledged < goal);
-            assert_eq!(worked, Ok(()), "the link stays");
-        }
-        node.wait_written();
-        node.kill();
-    }
-    node.start();
-    durable::verify(&mut writers, &node);
+    let node = kill_rounds("unsynced", choices);
     judge_log(&node);
 }
 
