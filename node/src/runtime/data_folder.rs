@@ -396,7 +396,7 @@ mod tests {
         };
         assert_eq!(
             refused(dir.path(), &other),
-            "it is the data of node a:1 (manifest.json), this node is b:2"
+            "it is the data of node a:1 (manifest.json), this node is b:2: name another folder"
         );
         let other = Owner {
             ring: "prod".into(),
@@ -404,7 +404,8 @@ mod tests {
         };
         assert_eq!(
             refused(dir.path(), &other),
-            "it is data of the ring dev (manifest.json), this node is of the ring prod"
+            "it is data of the ring dev (manifest.json), this node is of the ring prod: name another \
+             folder"
         );
     }
 
@@ -444,8 +445,10 @@ mod tests {
             fs::create_dir_all(dir.path().join(name)).unwrap();
         }
         fs::write(dir.path().join("wal-1/shard-000/0000000000000001.wal"), "x").unwrap();
-        drop(DataFolder::open(dir.path(), &owner()).unwrap());
+        let folder = DataFolder::open(dir.path(), &owner()).unwrap();
         let left = |name| dir.path().join(name).exists();
+        assert!(left("wal-1"), "nothing goes before the log was read");
+        folder.remove_others().unwrap();
         assert!(!left("wal-1") && left("wal-0") && left("wal-01") && left("notes"));
     }
 
