@@ -209,9 +209,9 @@ pub const KEYS: &[Key] = &[
         Kind::Sync {
             set: |c, v| c.fsync = v,
         },
-        "When a write is answered: always, when it survives a power cut; interval and never, at \
-         once, and it survives one after the next sync, every MS milliseconds, or when the kernel \
-         has written it",
+        "When a write is answered: always, when it survives a power cut; interval and never, when \
+         it survives the end of the process, with a sync of the log every MS milliseconds or when \
+         the kernel likes",
     ),
     dht(
         "segment_bytes",
