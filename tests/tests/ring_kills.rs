@@ -86,7 +86,7 @@ fn writers(seed: u64, doubt: &Arc<Doubt>) -> Vec<Writer> {
 }
 
 /// One round here for so many of `kill_rounds`.
-const RING_SHARE: u32 = 10;
+const RING_SHARE: u64 = 10;
 
 const NODES: usize = 5;
 const SETTINGS: &[&str] = &[

@@ -318,7 +318,8 @@ impl Shard {
         let live_bytes = store.payload_bytes() + store.len() * RECORD_BYTES_ABOVE_PAYLOAD;
         log.compact(live_bytes, now, |record| {
             let probe = store.probe(&record.key);
-            let held = store.get_prepared(probe, &record.key, now.wall_ms);
+            // What the store still holds lives, whatever the clock says now: the sweep decides.
+            let held = store.get_prepared(probe, &record.key, 0);
             held.is_some_and(|held| held.version == record.version)
                 && !pending.contains(probe.hash(), &record.key)
         });

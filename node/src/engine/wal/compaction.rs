@@ -73,6 +73,8 @@ struct Window {
     /// Where the batch at hand ends, and its next record begins, within the window.
     batch_end: usize,
     next: usize,
+    /// The last record passed: the next batch goes on behind it.
+    passed: Option<Lsn>,
     /// The last record that counts was passed.
     is_over: bool,
 }
@@ -285,6 +287,7 @@ impl Window {
             base,
             batch_end: 0,
             next: 0,
+            passed: None,
             is_over: false,
         }
     }
@@ -297,9 +300,11 @@ impl Window {
             }
             let rest = self.buffer.as_bytes().get(self.next..self.batch_end);
             match rest.map_or(Rest::Nothing, Rest::of) {
-                Rest::Record => break,
-                Rest::Damage => return Next::Damage(self.base + self.next as u64),
-                Rest::Nothing => {
+                Rest::Record if !self.is_padding() => break,
+                Rest::Damage if !self.is_padding() => {
+                    return Next::Damage(self.base + self.next as u64);
+                }
+                Rest::Nothing | Rest::Record | Rest::Damage => {
                     if let Some(next) = self.enter_batch() {
                         return next;
                     }
@@ -313,9 +318,21 @@ impl Window {
         }
     }
 
+    /// Whether what is left of the batch is padding that is not as it was written: after a power cut
+    /// a recycled segment may hold old bytes there. The lsn of the next batch tells whether it was.
+    fn is_padding(&self) -> bool {
+        let rest = self
+            .buffer
+            .as_bytes()
+            .get(self.next..self.batch_end)
+            .unwrap_or(&[]);
+        rest.len() < BLOCK_BYTES && Entry::decode(rest, self.segment.salt).is_none()
+    }
+
     /// Goes on behind the record at hand.
     fn pass(&mut self, lsn: Lsn, bytes: usize) {
         self.next += bytes;
+        self.passed = Some(lsn);
         self.is_over = lsn >= self.segment.last;
     }
 
@@ -338,6 +355,9 @@ impl Window {
         else {
             return Some(Next::Damage(offset));
         };
+        if self.passed.is_some_and(|passed| passed.next() != lsn) {
+            return Some(Next::Damage(offset));
+        }
         let batch_bytes = commit.batch_bytes as usize;
         let is_cut = batch_bytes > rest.len();
         let is_last = offset + rest.len() as u64 >= self.segment.end;

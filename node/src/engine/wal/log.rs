@@ -410,8 +410,10 @@ impl Log {
     /// Whether no job is under way and everything appended is on the disk, or never will be.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        let is_flushed = !self.has_batches() && self.seal == Seal::Done;
-        self.jobs.under_way == 0 && (self.is_poisoned() || self.is_full() || is_flushed)
+        let is_synced = self.written == self.durable;
+        let is_sealed = self.seal == Seal::Done || self.is_full();
+        let is_flushed = !self.has_batches() && is_synced && is_sealed;
+        self.jobs.under_way == 0 && (self.is_poisoned() || is_flushed)
     }
 
     /// How it does.

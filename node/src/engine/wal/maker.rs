@@ -32,8 +32,9 @@ pub(super) struct Maker {
     step: Step,
     is_under_way: bool,
     attempts: u8,
-    /// Segments whose records are all elsewhere: made anew, or removed.
-    free: VecDeque<FileName>,
+    /// Segments whose records are all elsewhere, oldest first, and whether they may be made anew. They
+    /// go in this order: one that came back after a crash without its successor would be missed.
+    free: VecDeque<(FileName, bool)>,
     /// Files that hold nothing and are removed.
     rubbish: VecDeque<FileName>,
 }
@@ -90,11 +91,7 @@ impl Maker {
     /// Takes over a segment whose records are all durable elsewhere; `is_of_use` when it may be
     /// made anew.
     pub(super) fn dispose(&mut self, file: FileName, is_of_use: bool) {
-        if is_of_use {
-            self.free.push_back(file);
-        } else {
-            self.rubbish.push_back(file);
-        }
+        self.free.push_back((file, is_of_use));
     }
 
     /// Segments that were disposed of and are not gone yet.
@@ -124,7 +121,8 @@ impl Maker {
             return;
         }
         self.step = match self.free.pop_front() {
-            Some(file) => Step::Renaming(plan, file),
+            Some((file, true)) => Step::Renaming(plan, file),
+            Some((file, false)) => Step::Removing(file),
             None => Step::Creating(plan),
         };
     }
@@ -142,7 +140,10 @@ impl Maker {
     /// Removes what is not needed when there is nothing to make.
     pub(super) fn tidy(&mut self) {
         if self.step == Step::Rest
-            && let Some(file) = self.rubbish.pop_front().or_else(|| self.free.pop_front())
+            && let Some(file) = self
+                .rubbish
+                .pop_front()
+                .or_else(|| self.free.pop_front().map(|(file, _)| file))
         {
             self.step = Step::Removing(file);
         }
@@ -287,7 +288,7 @@ impl Maker {
             }
             Step::Creating(plan) if is_full => Step::Pausing(plan, now + FULL_PAUSE),
             Step::Renaming(plan, from) if is_full => {
-                self.rubbish.push_back(from);
+                self.free.push_front((from, false));
                 Step::Pausing(plan, now + FULL_PAUSE)
             }
             Step::Zeroing(plan, _)

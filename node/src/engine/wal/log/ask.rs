@@ -58,6 +58,9 @@ impl Log {
         if self.is_closing && (self.tail.is_made || !self.has_batches()) {
             return None;
         }
+        if self.maker.is_settled() && !self.syncs.is_settled() {
+            return None;
+        }
         if self.maker.is_at_rest() {
             self.plan_making();
         }
@@ -100,6 +103,9 @@ impl Log {
     }
 
     pub(super) fn poll_read(&mut self, id: JobId) -> Option<DiskOp> {
+        if self.is_closing {
+            return None;
+        }
         let op = self.compaction.poll_op()?;
         self.jobs.reader = Some(id);
         Some(op)
