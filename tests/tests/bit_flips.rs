@@ -104,8 +104,7 @@ impl Written {
             shard: 3,
             segment_bytes: SEGMENT_BYTES_MIN,
             sync: SyncPolicy::Always,
-            // No compaction.
-            space_percent: 100_000,
+            space_percent: 200,
             seed: 5,
         };
         let now = Now::at_ms(1_000_000_000);

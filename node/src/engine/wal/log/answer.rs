@@ -79,9 +79,7 @@ impl Log {
             return;
         }
         self.state = State::Full(reason);
-        // Without a promise of durability the writers have their answers, and readers the values:
-        // the records wait for room.
-        if self.tail.is_made || self.config.sync != SyncPolicy::Always {
+        if self.tail.is_made {
             return;
         }
         let number = self.tail.plan.number;
