@@ -53,8 +53,10 @@ fn a_limit_on_file_sizes_does_not_kill_the_node() {
         node.wait_readyz(503, &["too large"], secs(20));
         let mut writer = [writer(1)];
         let mut client = node.client();
+        let end = deadline::Limit::new(secs(20));
         let worked = writer[0].work(&mut client, &AtomicU64::new(0), |tally| {
-            tally.refusals("StorageFailed") < 100
+            end.check("writes are refused");
+            tally.refusals("StorageFull") < 100
         });
         assert_eq!(worked, Ok(()), "the link stays");
         assert_eq!(writer[0].tally.acknowledged, 0);
