@@ -416,8 +416,8 @@ pub enum FailureCode {
     NoRoute,
     /// This node is not (or no longer) a member; nothing was applied, try again.
     NotMember,
-    /// No answer in time, or the link broke: a write may or may not have been applied. Read the key,
-    /// or write it again.
+    /// No answer in time, or the link broke: a write may or may not have been applied. Read the
+    /// key, or write it again.
     Unknown,
     /// The owner's disk is full; nothing was applied. Reads are served as ever; writes are taken
     /// again as soon as there is room, so try again after a pause.

@@ -67,7 +67,7 @@ impl Drop for OverOnDrop<'_> {
 /// What came of the requests.
 #[derive(Clone, Default, Debug)]
 pub struct Tally {
-    /// Writes answered with success.
+    /// Writes answered with success; not deletes that found nothing.
     pub acknowledged: u64,
     /// Reads answered.
     pub reads: u64,
@@ -361,10 +361,7 @@ impl Writer {
                 self.tally.acknowledged += 1;
                 state.entry.acknowledge(write, Some(version))
             }
-            Answer::Absent => {
-                self.tally.acknowledged += 1;
-                state.entry.nothing_to_delete(write)
-            }
+            Answer::Absent => state.entry.nothing_to_delete(write),
             Answer::Failed(FailureCode::Unknown, _) => {
                 self.tally.unknown += 1;
                 state.is_retired = is_ring;

@@ -52,8 +52,8 @@ fn every_flipped_bit_is_noticed() {
         sum.wrong.extend(tally.wrong);
     }
     println!(
-        "{bits} bits of {} records in {:.1?}: {} refused, {} warned of, at most {} records lost to a \
-         salvage",
+        "{bits} bits of {} records in {:.1?}: {} refused, {} warned of, at most {} records lost to \
+         a salvage",
         log.placed.len(),
         started.elapsed(),
         sum.refused,

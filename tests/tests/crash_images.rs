@@ -264,25 +264,28 @@ fn write_after_set_back(after: &mut SimShard, dice: &mut Dice) -> Result<(), Str
 /// Goes on writing after a recovery, with the power cut at a sample of the steps.
 fn crash_again(after: &mut SimShard, dice: &mut Dice, count: &mut u64) -> Result<(), String> {
     let mut inner = dice.clone();
-    let mut look = |shard: &SimShard| {
-        if inner.one_in(2) {
-            return Ok(());
-        }
-        *count += 1;
-        let (_, choice) = CrashChoice::any(shard.disk.loose_count(), &mut inner);
-        let wall_ms = start_ms(shard, false, &mut inner);
-        let again = recovered(shard, shard.disk.crash(&choice), wall_ms, &mut inner);
-        let judged = again.and_then(|again| shard.oracle.check(&again.records(), again.clocks()));
-        judged.map_err(|why| second(shard, &choice, &why))
-    };
     let seed = dice.roll();
     for action in first_writes(seed) {
-        after.act(&action, &mut look)?;
+        after.act(&action, &mut |shard| cut_now(shard, &mut inner, count))?;
     }
     Ok(())
 }
 
-/// The process is killed, another starts on what the system's cache shows, and then the power goes.
+/// Cuts the power at this step, one time in two, and judges what the next start finds.
+fn cut_now(shard: &SimShard, dice: &mut Dice, count: &mut u64) -> Result<(), String> {
+    if dice.one_in(2) {
+        return Ok(());
+    }
+    *count += 1;
+    let (_, choice) = CrashChoice::any(shard.disk.loose_count(), dice);
+    let wall_ms = start_ms(shard, false, dice);
+    let again = recovered(shard, shard.disk.crash(&choice), wall_ms, dice);
+    let judged = again.and_then(|again| shard.oracle.check(&again.records(), again.clocks()));
+    judged.map_err(|why| second(shard, &choice, &why))
+}
+
+/// The process is killed, another starts on what the system's cache shows, and the power goes at
+/// any step of its recovery or of its first writes.
 fn kill_then_cut(shard: &SimShard, dice: &mut Dice, count: &mut u64) -> Result<(), String> {
     let mut disk = shard.disk.clone();
     let (_, choice) = CrashChoice::any(disk.flying_effects(), dice);
@@ -290,7 +293,9 @@ fn kill_then_cut(shard: &SimShard, dice: &mut Dice, count: &mut u64) -> Result<(
     let (oracle, config) = (shard.oracle.clone(), shard.config());
     let mut after = SimShard::start(config, disk, oracle, shard.now, dice.roll());
     let killed = |why: String| format!("killed with {choice}, then: {why}");
-    after.reopen(&mut |_| Ok(())).map_err(killed)?;
+    let mut inner = dice.clone();
+    let look = &mut |shard: &SimShard| cut_now(shard, &mut inner, count);
+    after.reopen(look).map_err(killed)?;
     crash_again(&mut after, dice, count).map_err(killed)
 }
 

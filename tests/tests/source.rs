@@ -104,7 +104,7 @@ impl Source {
             .windows(2)
             .filter(|pair| pair[0] == "#[cfg(test)]");
         declared.filter_map(move |pair| {
-            let name = pair[1].strip_prefix("mod ")?.strip_suffix(';')?;
+            let (_, name) = pair[1].strip_suffix(';')?.rsplit_once("mod ")?;
             Some(format!("{folder}/{name}.rs"))
         })
     }

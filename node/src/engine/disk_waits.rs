@@ -1,5 +1,5 @@
-//! The core and its disk: requests on this core's own shard that wait for the log, and how they end.
-//! The log itself is the shard's; the jobs leave with the other outputs of a turn.
+//! The core and its disk: requests on this core's own shard that wait for the log, and how they
+//! end. The log itself is the shard's; the jobs leave with the other outputs of a turn.
 
 use proto::message::{Failed, FailureCode, Message, RequestId};
 use proto::time::Now;
@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 use super::request::{ClientAnswer, ClientRequest};
 use super::service::{Served, refusal_code};
 use super::shard::Shard;
-use super::waiting::{Asker, Awaited, Waiter};
+use super::waiting::{Asker, Waiter, Wanted};
 use super::wal::disk::DiskDone;
 use super::wal::log::Dropped;
 use super::wal::names::Lsn;
@@ -21,8 +21,8 @@ use super::wal::recovery::FoundFile;
 
 impl Core {
     /// Begins to read the log that the configuration asks for; `files` are those in the folder of
-    /// this core's shard. Nothing is served before [`Core::is_recovered`], and [`Core::start`] comes
-    /// after it.
+    /// this core's shard. Nothing is served before [`Core::is_recovered`], and [`Core::start`]
+    /// comes after it.
     pub fn recover(&mut self, files: &[FoundFile], now: Now) {
         if let Some(log) = self.config.log {
             self.shard = Shard::with_log(self.config.shard, log, files);
@@ -72,20 +72,20 @@ impl Core {
         if self.shard.has_log() && request.is_write() && !self.has_room(held_bytes) {
             return self.answer(asker, &Message::Failed(failure(FailureCode::Overloaded)));
         }
-        let (lsn, awaited) = match self.shard.serve(request, now) {
+        let (lsn, wanted) = match self.shard.serve(request, now) {
             Served::Done(message) => {
                 if matches!(asker, Asker::Origin(_)) {
                     self.counters.count_failure(&message);
                 }
                 return answer(&mut self.outbox, asker, &message);
             }
-            Served::Write { lsn, answer } => (lsn, Awaited::Written(answer)),
+            Served::Write { lsn, answer } => (lsn, Wanted::Written(answer)),
             Served::After(lsn) => {
                 let Some(key) = request.key().filter(|_| self.has_room(0)) else {
                     let failed = failure(FailureCode::Overloaded);
                     return self.answer(asker, &Message::Failed(failed));
                 };
-                (lsn, Awaited::Read(key))
+                (lsn, Wanted::Read(key))
             }
         };
         let patience = self.config.request_deadline;
@@ -95,7 +95,7 @@ impl Core {
         self.waiting.push(Waiter {
             lsn,
             asker,
-            awaited,
+            wanted,
             deadline,
             held_bytes,
         });
@@ -105,17 +105,17 @@ impl Core {
     pub(super) fn end_waits(&mut self, now: Now) {
         let committed = self.shard.committed();
         while let Some(waiter) = self.waiting.pop_committed(committed) {
-            match waiter.awaited {
-                Awaited::Written(written) => self.answer(waiter.asker, &written.message()),
-                Awaited::Read(_) => self.answer_read(&waiter, now),
+            match waiter.wanted {
+                Wanted::Written(written) => self.answer(waiter.asker, &written.message()),
+                Wanted::Read(_) => self.answer_read(&waiter, now),
             }
         }
         while let Some(dropped) = self.shard.poll_dropped() {
             for waiter in self.waiting.take_dropped(dropped.from) {
-                match waiter.awaited {
-                    Awaited::Written(_) => self.answer(waiter.asker, &given_up(&dropped)),
+                match waiter.wanted {
+                    Wanted::Written(_) => self.answer(waiter.asker, &given_up(&dropped)),
                     // The value it would have waited for never comes: the old one stands.
-                    Awaited::Read(_) => self.answer_read(&waiter, now),
+                    Wanted::Read(_) => self.answer_read(&waiter, now),
                 }
             }
         }
@@ -125,12 +125,12 @@ impl Core {
     pub(super) fn end_overdue_waits(&mut self, now: Now) {
         for waiter in self.waiting.take_overdue(now.mono) {
             self.counters.disk_timeouts += 1;
-            let (code, reason) = match waiter.awaited {
-                Awaited::Written(_) => (
+            let (code, reason) = match waiter.wanted {
+                Wanted::Written(_) => (
                     FailureCode::Unknown,
                     "the disk does not answer: the write may or may not count",
                 ),
-                Awaited::Read(_) => (
+                Wanted::Read(_) => (
                     FailureCode::Overloaded,
                     "the disk does not answer, and a write of this key waits for it: try again",
                 ),
@@ -152,7 +152,7 @@ impl Core {
     }
 
     fn answer_read(&mut self, waiter: &Waiter, now: Now) {
-        if let Awaited::Read(key) = waiter.awaited {
+        if let Wanted::Read(key) = waiter.wanted {
             let message = self.shard.read(&key, now);
             answer(&mut self.outbox, waiter.asker, &message);
         }

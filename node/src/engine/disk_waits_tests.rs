@@ -168,7 +168,10 @@ fn a_disk_that_fails_is_told_to_writers_and_readers_have_the_old_value() {
 #[test]
 fn a_turn_is_one_batch_and_its_middle_closes_none() {
     let mut net = net(1, 1);
-    let is_write = |output: &Output| matches!(output, Output::Disk(job) if matches!(job.op, DiskOp::Write { .. }));
+    let is_write = |output: &Output| match output {
+        Output::Disk(job) => matches!(job.op, DiskOp::Write { .. }),
+        _ => false,
+    };
     let mut writes = 0;
     net.on((0, 0), |core, now| {
         for i in 0..50 {

@@ -264,8 +264,8 @@ const NONE: u32 = u32::MAX;
 /// therefore between five and ten twelfths full in a growing store: 6.4 to 12.8 bytes a record.
 const SPLIT_AT: u16 = 640;
 
-/// Insertions into a segment after which it may be split once more: less than the half of the entries
-/// that honest hashes leave it at a split.
+/// Insertions into a segment after which it may be split once more: less than the half of the
+/// entries that honest hashes leave it at a split.
 const SPLIT_AGAIN_AFTER: u64 = 250;
 
 /// Splits beyond one a segment that are always reckoned with.

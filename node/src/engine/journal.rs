@@ -1,5 +1,6 @@
-//! The log inside a shard: recovering it, appending to it, and applying to the store what has become
-//! durable. The log itself is `wal`; what is asked of a shard comes from `shard` and `service`.
+//! The log inside a shard: recovering it, appending to it, and applying to the store what has
+//! become durable. The log itself is `wal`; what is asked of a shard comes from `shard` and
+//! `service`.
 //!
 //! A write is appended first and applied when its batch counts: on the disk with `fsync = always`,
 //! written with a weaker policy, which is enough for a process that is killed. What the store has
@@ -156,22 +157,21 @@ impl Shard {
         self.recovered.as_ref()
     }
 
-    /// The lsn of the last record that counts: a write that got this lsn or a lower one, and was not
-    /// dropped, is applied and may be acknowledged.
+    /// The lsn of the last record that counts: a write that got this lsn or a lower one, and was
+    /// not dropped, is applied and may be acknowledged.
     #[must_use]
     pub const fn committed(&self) -> Lsn {
         self.committed
     }
 
-    /// Writes that were given up: whoever waits for one of them hears why. Asked for before anything
-    /// else is appended, because lsns may be given again.
+    /// Writes that were given up: whoever waits for one of them hears why. Asked for before
+    /// anything else is appended, because lsns may be given again.
     pub fn poll_dropped(&mut self) -> Option<Dropped> {
         self.dropped.pop_front()
     }
 
     /// Whether requests are served: there is no log, or it is open. What was read of it may come
-    /// from the system's cache, with the disk to follow: where answers promise durability, nothing
-    /// is served before the disk has it.
+    /// from the system's cache, with the disk to follow: nothing is served before the disk has it.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         match &self.journal {
@@ -211,8 +211,8 @@ impl Shard {
 }
 
 impl Shard {
-    /// Appends a put, which is applied when it counts, and gives its lsn; without a log it is applied
-    /// at once.
+    /// Appends a put, which is applied when it counts, and gives its lsn; without a log it is
+    /// applied at once.
     pub(super) fn write(
         &mut self,
         record: &Record<'_>,
@@ -318,7 +318,8 @@ impl Shard {
         let live_bytes = store.payload_bytes() + store.len() * RECORD_BYTES_ABOVE_PAYLOAD;
         log.compact(live_bytes, now, |record| {
             let probe = store.probe(&record.key);
-            let held = store.get_prepared(probe, &record.key, now.wall_ms);
+            // What the store still holds lives, whatever the clock says now: the sweep decides.
+            let held = store.get_prepared(probe, &record.key, 0);
             held.is_some_and(|held| held.version == record.version)
                 && !pending.contains(probe.hash(), &record.key)
         });
@@ -346,8 +347,8 @@ impl Shard {
     }
 }
 
-/// Applies a record that the log holds, as it was applied when it was written: the newest version of
-/// a key wins, and what has expired since is not kept.
+/// Applies a record that the log holds, as it was applied when it was written: the newest version
+/// of a key wins, and what has expired since is not kept.
 fn restore(
     store: &mut Store,
     clock: &mut VersionClock,

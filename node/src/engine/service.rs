@@ -121,7 +121,7 @@ impl Written {
 
 fn taken(applied: &Applied) -> Served<'static> {
     let answer = Written::Stored(applied.version);
-    match applied.awaits {
+    match applied.waits_for {
         Some(lsn) => Served::Write { lsn, answer },
         None => Served::Done(answer.message()),
     }

@@ -1,7 +1,8 @@
 //! A shard: the part of the keys that one core owns, with its store, version clock and TTL policy.
 //!
 //! Every change of a record is given its version here and goes through `journal`: the log appends
-//! it, and it is applied to the store when it counts. Replication will pass it on at the same place.
+//! it, and it is applied to the store when it counts. Replication will pass it on at the same
+//! place.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -84,7 +85,7 @@ pub struct Applied {
     /// Replicas wanted, within the ring's bounds.
     pub replicas: u8,
     /// What has to be committed before it counts; `None` when it is applied already.
-    pub awaits: Option<Lsn>,
+    pub waits_for: Option<Lsn>,
 }
 
 /// What became of a delete.
@@ -184,13 +185,13 @@ impl Shard {
             value,
         };
         let written = self.write(&record, now);
-        let awaits = written.inspect_err(|error| self.counters.count_refusal(error))?;
+        let waits_for = written.inspect_err(|error| self.counters.count_refusal(error))?;
         self.counters.puts += 1;
         Ok(Applied {
             version,
             expiry_ms,
             replicas: self.replicas(replication),
-            awaits,
+            waits_for,
         })
     }
 
@@ -208,13 +209,13 @@ impl Shard {
         }
         let version = self.clock.next(now.wall_ms);
         let buried = self.bury(*key, version);
-        let awaits = buried.inspect_err(|error| self.counters.count_refusal(error))?;
+        let waits_for = buried.inspect_err(|error| self.counters.count_refusal(error))?;
         self.counters.deletes += 1;
         Ok(Deletion::Taken(Applied {
             version,
             expiry_ms: 0,
             replicas: self.replication,
-            awaits,
+            waits_for,
         }))
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Waiter {
     /// What it waits for.
     pub(super) lsn: Lsn,
     pub(super) asker: Asker,
-    pub(super) awaited: Awaited,
+    pub(super) wanted: Wanted,
     pub(super) deadline: Duration,
     /// Bytes of its value, which lies in the log until it is committed.
     pub(super) held_bytes: usize,
@@ -45,7 +45,7 @@ pub(super) enum Asker {
 
 /// What is answered at the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Awaited {
+pub(super) enum Wanted {
     /// This, to a write.
     Written(Written),
     /// What the store has then of this key, to a read.
@@ -73,7 +73,7 @@ impl Waiting {
     pub(super) fn push(&mut self, waiter: Waiter) {
         self.held_bytes += waiter.held_bytes;
         let is_last = self.writes.back().is_none_or(|last| last.lsn < waiter.lsn);
-        if is_last && matches!(waiter.awaited, Awaited::Written(_)) {
+        if is_last && matches!(waiter.wanted, Wanted::Written(_)) {
             return self.writes.push_back(waiter);
         }
         self.arrived += 1;
@@ -125,7 +125,7 @@ impl Waiting {
     /// Gives up the reads of a link that is gone.
     pub(super) fn give_up(&mut self, is_orphaned: impl Fn(&Origin) -> bool) {
         self.others.retain(|_, waiter| {
-            let is_read = matches!(waiter.awaited, Awaited::Read(_));
+            let is_read = matches!(waiter.wanted, Wanted::Read(_));
             !(is_read && matches!(&waiter.asker, Asker::Origin(origin) if is_orphaned(origin)))
         });
     }
@@ -155,7 +155,7 @@ mod tests {
         Waiter {
             lsn: Lsn(lsn),
             asker: Asker::Origin(Origin::Front(Ticket(lsn))),
-            awaited: Awaited::Written(Written::Stored(Version::default())),
+            wanted: Wanted::Written(Written::Stored(Version::default())),
             deadline: Duration::from_secs(deadline_s),
             held_bytes: 10,
         }
@@ -163,7 +163,7 @@ mod tests {
 
     fn read(lsn: u64, deadline_s: u64) -> Waiter {
         Waiter {
-            awaited: Awaited::Read(Key::from_bytes([1; 32])),
+            wanted: Wanted::Read(Key::from_bytes([1; 32])),
             held_bytes: 0,
             ..write(lsn, deadline_s)
         }

@@ -3,8 +3,8 @@
 //! back as [`disk::DiskDone`]; the shell, a tool or a simulated disk carries them out.
 //!
 //! A log is a row of segments, files of one size that are written in whole blocks. A *batch* is
-//! what one write carries: a commit record, then the records of a turn, then zeros up to the block's
-//! end. Several batches are in flight; they are acknowledged in order. A block that may hold
+//! what one write carries: a commit record, then the records of a turn, then zeros up to the end of
+//! the block. Several batches are in flight; they are acknowledged in order. A block that may hold
 //! something acknowledged is never written again.
 
 pub mod batch;

@@ -13,7 +13,7 @@ use super::reading::{self, ShardRead};
 use super::survivors::Survivors;
 use super::watch::Watch;
 use super::{Layout, RewriteError, Rewritten};
-use crate::engine::wal::names::FileName;
+use crate::engine::wal::names::{FileName, Lsn};
 use crate::engine::wal::recovery::{DamagedRange, RecoveryError};
 use crate::runtime::manifest::Manifest;
 
@@ -66,7 +66,14 @@ impl Salvage {
                 Err(RecoveryError::Damaged(range)) if losses.len() == known => {
                     losses.push(Loss { shard, range });
                 }
-                Err(_) => {}
+                Err(RecoveryError::Damaged(_)) => {}
+                // Nothing that counts is missing, as far as it can be read; but a node does not start
+                // on a file that cannot, so that it has to be written anew.
+                Err(RecoveryError::Unreadable { file, .. }) => losses.push(Loss {
+                    shard,
+                    range: unread(file),
+                }),
+                Err(error) => return Err(RewriteError::Recovery { shard, error }),
             }
         }
         Ok(Self {
@@ -161,5 +168,16 @@ impl Loss {
     pub const fn records(&self) -> u64 {
         let DamagedRange { first, last, .. } = self.range;
         last.0.saturating_add(1).saturating_sub(first.0)
+    }
+}
+
+/// The range of a file of which nobody knows what is missing: no byte and no record of it.
+const fn unread(file: FileName) -> DamagedRange {
+    DamagedRange {
+        segment: file.number(),
+        from: 0,
+        to: 0,
+        first: Lsn(0),
+        last: Lsn(0),
     }
 }

@@ -284,7 +284,9 @@ fn cut_short_at_any_operation_the_old_generation_or_the_new_one_is_whole() {
         is_done = cut_short(limit, |watch| resharded(dir.path(), 2, watch).map(drop));
         assert_eq!(read(dir.path()).unwrap(), seen, "operation {limit}");
         // The next start puts away what is left and does what is left to do.
-        drop(DataFolder::open(dir.path(), &owner(2)).unwrap());
+        let folder = DataFolder::open(dir.path(), &owner(2)).unwrap();
+        folder.remove_others().unwrap();
+        drop(folder);
         let manifest = Manifest::read(dir.path()).unwrap().unwrap();
         generations.push(manifest.generation);
         let wal = format!("wal-{}", manifest.generation);
@@ -409,7 +411,9 @@ fn a_salvage_cut_short_at_any_operation_loses_nothing_more() {
         copy(base.path(), dir.path());
         is_done = cut_short(limit, |watch| salvaged(dir.path(), watch).map(drop));
         // A start in between must not remove the damaged files.
-        drop(DataFolder::open(dir.path(), &owner(2)).unwrap());
+        let folder = DataFolder::open(dir.path(), &owner(2)).unwrap();
+        folder.remove_others().unwrap();
+        drop(folder);
         let mut tell = |_: &Progress| Ok(());
         salvaged(dir.path(), &mut Watch::new(&mut tell)).unwrap();
         assert_eq!(read(dir.path()).unwrap(), want, "operation {limit}");

@@ -89,8 +89,8 @@ impl ApiQueue {
         self.writes.iter().any(|write| write.key == *key)
     }
 
-    /// Whether a GET that goes elsewhere has to wait for a PUT that this core's shard has taken: the
-    /// key has changed its owner in between.
+    /// Whether a GET that goes elsewhere has to wait for a PUT that this core's shard has taken:
+    /// the key has changed its owner in between.
     pub(crate) fn must_leave_wait(&self, key: &Key) -> bool {
         let is_it = |write: &Write| !write.has_ended && write.key == *key;
         self.shard_writes.iter().any(is_it)

@@ -60,7 +60,10 @@ pub enum DataFolderError {
         error: io::Error,
     },
     /// Another process has it.
-    #[error("another process{} uses it", pid_shown(pid))]
+    #[error(
+        "another process{} uses it: stop that one, or name another folder",
+        pid_shown(pid)
+    )]
     Locked {
         /// What that process has written into the lock.
         pid: String,
@@ -69,7 +72,9 @@ pub enum DataFolderError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// It is another node's.
-    #[error("it is the data of node {found} (manifest.json), this node is {own}")]
+    #[error(
+        "it is the data of node {found} (manifest.json), this node is {own}: name another folder"
+    )]
     OtherNode {
         /// The owner.
         found: String,
@@ -77,7 +82,10 @@ pub enum DataFolderError {
         own: String,
     },
     /// It is of another ring.
-    #[error("it is data of the ring {found} (manifest.json), this node is of the ring {own}")]
+    #[error(
+        "it is data of the ring {found} (manifest.json), this node is of the ring {own}: name \
+         another folder"
+    )]
     OtherRing {
         /// The ring it is of.
         found: String,
@@ -85,13 +93,20 @@ pub enum DataFolderError {
         own: String,
     },
     /// Nothing says whose segments these are.
-    #[error("{} holds segments, but there is no manifest.json", generation.display())]
+    #[error(
+        "{} holds segments, but there is no manifest.json: bring it back",
+        generation.display()
+    )]
     Ownerless {
         /// The folder of the generation.
         generation: PathBuf,
     },
     /// A part of the data is not there.
-    #[error("{} is missing: it is the log of a shard", path.display())]
+    #[error(
+        "{} is missing, the log of a shard: bring it back, or make an empty folder to go on \
+         without its records",
+        path.display()
+    )]
     ShardMissing {
         /// The shard's folder.
         path: PathBuf,
@@ -107,7 +122,7 @@ impl DataFolderError {
 }
 
 impl DataFolder {
-    /// Takes the folder at `path` for `owner`, and removes generations that do not count.
+    /// Takes the folder at `path` for `owner`.
     pub fn open(path: &Path, owner: &Owner) -> Result<Self, DataFolderError> {
         make_folder(path).map_err(failed("create it"))?;
         let lock = lock(path)?;
@@ -121,13 +136,11 @@ impl DataFolder {
                 return Err(DataFolderError::ShardMissing { path });
             }
         }
-        let folder = Self {
+        Ok(Self {
             path: path.to_path_buf(),
             manifest,
             _lock: lock,
-        };
-        folder.remove_others()?;
-        Ok(folder)
+        })
     }
 
     /// Takes the folder at `path` as it is, for a tool: nothing is made, checked or removed but the
@@ -176,9 +189,9 @@ impl DataFolder {
         self.manifest.shard_path(&self.path, shard)
     }
 
-    /// A generation is switched to when it is complete, so that one with another number is either
-    /// a predecessor or was never finished.
-    fn remove_others(&self) -> Result<(), DataFolderError> {
+    /// Removes the generations that do not count, once the one that does was read. It is switched to
+    /// when it is complete, so that one with another number is a predecessor or was never finished.
+    pub fn remove_others(&self) -> Result<(), DataFolderError> {
         let found = generations(&self.path).map_err(failed("list it"))?;
         let others = found
             .into_iter()
@@ -365,7 +378,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(dir.path(), &owner()).unwrap();
         let own = std::process::id();
-        let want = format!("another process ({own}) uses it");
+        let want =
+            format!("another process ({own}) uses it: stop that one, or name another folder");
         assert_eq!(refused(dir.path(), &owner()), want);
         drop(folder);
         assert!(examine(dir.path(), &owner()).unwrap().is_some());
@@ -382,7 +396,7 @@ mod tests {
         };
         assert_eq!(
             refused(dir.path(), &other),
-            "it is the data of node a:1 (manifest.json), this node is b:2"
+            "it is the data of node a:1 (manifest.json), this node is b:2: name another folder"
         );
         let other = Owner {
             ring: "prod".into(),
@@ -390,7 +404,8 @@ mod tests {
         };
         assert_eq!(
             refused(dir.path(), &other),
-            "it is data of the ring dev (manifest.json), this node is of the ring prod"
+            "it is data of the ring dev (manifest.json), this node is of the ring prod: name another \
+             folder"
         );
     }
 
@@ -405,7 +420,7 @@ mod tests {
         fs::write(shard.join("0000000000000001.wal"), "").unwrap();
         let refused = refused(dir.path(), &owner());
         assert!(
-            refused.ends_with("wal-0 holds segments, but there is no manifest.json"),
+            refused.ends_with("wal-0 holds segments, but there is no manifest.json: bring it back"),
             "{refused}"
         );
     }
@@ -430,8 +445,10 @@ mod tests {
             fs::create_dir_all(dir.path().join(name)).unwrap();
         }
         fs::write(dir.path().join("wal-1/shard-000/0000000000000001.wal"), "x").unwrap();
-        drop(DataFolder::open(dir.path(), &owner()).unwrap());
+        let folder = DataFolder::open(dir.path(), &owner()).unwrap();
         let left = |name| dir.path().join(name).exists();
+        assert!(left("wal-1"), "nothing goes before the log was read");
+        folder.remove_others().unwrap();
         assert!(!left("wal-1") && left("wal-0") && left("wal-01") && left("notes"));
     }
 

@@ -9,6 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -294,7 +296,24 @@ enum Opening {
 
 /// Makes all names in the folder at `path` survive a power cut.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    patient(|| File::open(path))?.sync_all()
+}
+
+/// Opens something; waits for a descriptor while others, clients most likely, have them all. The
+/// medium is well then, and a log that gave up would stay closed until a restart.
+fn patient(mut open: impl FnMut() -> io::Result<File>) -> io::Result<File> {
+    for _ in 0..OPEN_ATTEMPTS {
+        match open() {
+            Err(error) if is_exhausted(&error) => thread::sleep(OPEN_PAUSE),
+            opened => return opened,
+        }
+    }
+    open()
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 /// The error of a job that was to do `what` with `path`.
@@ -310,14 +329,15 @@ pub(crate) fn disk_error(what: &str, path: &Path, error: &io::Error) -> DiskErro
 
 fn open(path: &Path, access: Access, opening: Opening, flags: OFlags) -> io::Result<File> {
     let is_empty = opening == Opening::Empty;
-    OpenOptions::new()
+    let mut options = OpenOptions::new();
+    options
         .read(true)
         .write(access != Access::Read)
         .create(is_empty)
         .truncate(is_empty)
         .mode(FILE_MODE)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
+        .custom_flags(flags.bits().cast_signed());
+    patient(|| options.open(path))
 }
 
 fn write_zeros(file: &File, zeros: &[u8], offset: u64, bytes: u64) -> io::Result<()> {
@@ -347,6 +367,10 @@ const ZEROS_BYTES: usize = 1024 * 1024;
 
 /// The owner may read and write.
 const FILE_MODE: u32 = 0o600;
+
+/// How long a descriptor is waited for: a minute.
+const OPEN_ATTEMPTS: u32 = 600;
+const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

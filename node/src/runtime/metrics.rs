@@ -182,7 +182,7 @@ fn is_damaged(log: &LogReport) -> u64 {
 }
 
 #[rustfmt::skip]
-fn counters() -> [Row; 42] {
+fn counters() -> [Row; 48] {
     let bytes = || Some(Unit::Bytes);
     [
         ("api_connections", "DHT API connections accepted", None, |c| c.api.connections),
@@ -218,6 +218,24 @@ fn counters() -> [Row; 42] {
         ("links_broken", "Links that broke after they were up", None, |c| c.links.broken),
         ("links_sent", "Bytes sent on links, sealed", bytes(), |c| c.links.bytes_out),
         ("links_received", "Bytes received on links, sealed", bytes(), |c| c.links.bytes_in),
+        ("store_refused_disk_full", "Writes refused: no room on the disk", None, |c| {
+            c.shard.refused_disk_full
+        }),
+        ("store_refused_disk_failed", "Writes refused: the log has failed", None, |c| {
+            c.shard.refused_disk_failed
+        }),
+        ("store_refused_disk_busy", "Writes refused: the disk is too slow", None, |c| {
+            c.shard.refused_disk_busy
+        }),
+        ("store_dropped_writes", "Writes given up before they counted", None, |c| {
+            c.shard.dropped_writes
+        }),
+        ("store_waited_reads", "Reads that waited for a write of their key", None, |c| {
+            c.shard.waited_reads
+        }),
+        ("disk_timeouts", "Requests that waited for the disk in vain", None, |c| {
+            c.counters.disk_timeouts
+        }),
         ("wal_batches", "Batches written to the log", None, |c| log(c, |l| l.batches)),
         ("wal_batch", "Bytes of those batches", bytes(), |c| log(c, |l| l.batch_bytes)),
         ("wal_records", "Puts and deletes in them", None, |c| log(c, |l| l.records)),

@@ -44,8 +44,10 @@ impl Rise {
         }
         let reports = self.recover(node, since).await?;
         let recovery = since.elapsed();
-        if self.data.is_some() {
+        if let Some(data) = &self.data {
             tell_end(&reports, recovery);
+            let removed = data.remove_others();
+            removed.map_err(|error| ServeError::data(&node.config, error))?;
         }
         // Core 0 comes last: with it the ring is joined, and every core serves then.
         for core in (0..node.cores.len()).rev() {

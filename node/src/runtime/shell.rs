@@ -330,7 +330,11 @@ impl Shell {
             Phase::Memory | Phase::Recovering(_) | Phase::Failed(_) => (None, None),
         };
         if let Some(damage) = damage.filter(|_| !self.is_damage_told.replace(true)) {
-            tracing::error!(shard = self.number, "the log cannot be compacted: {damage}");
+            tracing::error!(
+                shard = self.number,
+                "the log cannot be compacted and grows until it is mended: {damage}; stop the node \
+                 and run `chordite wal verify`"
+            );
         }
         let mut told = self.refusal.borrow_mut();
         if told.as_ref().map(mem::discriminant) == refusal.as_ref().map(mem::discriminant) {

@@ -1,4 +1,5 @@
 //! The simulated disk against what `disk.rs` of the log says of disks.
+//! What these tests allow, the proofs that use the disk take for possible.
 
 use node::engine::wal::buffer::BLOCK_BYTES;
 use node::engine::wal::disk::JobId;

@@ -39,7 +39,7 @@ fn resp_server(answer_set: &'static [u8]) -> String {
 /// The words of the request at the start of `input` and its length, once it is whole.
 fn request(input: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
     let mut at = 0;
-    let mut number = |mark: u8, at: &mut usize| {
+    let number = |mark: u8, at: &mut usize| {
         let line = input
             .get(*at..)?
             .split_inclusive(|byte| *byte == b'\n')

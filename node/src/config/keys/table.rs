@@ -209,9 +209,9 @@ pub const KEYS: &[Key] = &[
         Kind::Sync {
             set: |c, v| c.fsync = v,
         },
-        "When a write is answered: always, when it survives a power cut; interval and never, at \
-         once, and it survives one after the next sync, every MS milliseconds, or when the kernel \
-         has written it",
+        "When a write is answered and served: always, when it survives a power cut; interval and \
+         never, when it is written, which a killed process survives, and a power cut after the \
+         next sync, every MS milliseconds, or when the kernel has written it",
     ),
     dht(
         "segment_bytes",

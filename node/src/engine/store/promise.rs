@@ -296,7 +296,8 @@ mod tests {
         let len = prop_oneof![3 => 0..300usize, 1 => 500..2100usize, 1 => 4000..9000usize];
         let ttl_ms = prop_oneof![2 => Just(0u64), 1 => 1..3_000u64];
         prop_oneof![
-            24 => (0..keys, ttl_ms, len).prop_map(|(key, ttl_ms, len)| Op::Put { key, ttl_ms, len }),
+            24 => (0..keys, ttl_ms, len)
+                .prop_map(|(key, ttl_ms, len)| Op::Put { key, ttl_ms, len }),
             4 => (0..keys).prop_map(|key| Op::Delete { key }),
             3 => (1..60usize).prop_map(|count| Op::Apply { count }),
             1 => (1..40usize).prop_map(|count| Op::Drop { count }),

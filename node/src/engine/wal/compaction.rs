@@ -24,9 +24,10 @@ const READ_PER_SECOND_MIN: u64 = 16 << 20;
 /// Most bytes of reading that may be saved up.
 const BUDGET_MAX: u64 = 4 * BATCH_BYTES_MAX as u64;
 
-/// Records looked at in one step, and bytes of them: some ten microseconds.
+/// Records looked at in one step: some ten microseconds.
 const STEP_RECORDS: usize = 128;
-/// See above.
+
+/// Bytes of records after which a step ends.
 const STEP_BYTES: usize = 64 * 1024;
 
 /// How often a read that was interrupted is tried, in all.
@@ -39,6 +40,8 @@ pub(super) struct Compaction {
     budget: u64,
     paid_until: Duration,
     attempts: u8,
+    /// A live record could not be appended: something else has to happen first.
+    is_blocked: bool,
     /// Memory of the last read.
     spare: Option<Buffer>,
     /// Why it has stopped for good.
@@ -70,6 +73,8 @@ struct Window {
     /// Where the batch at hand ends, and its next record begins, within the window.
     batch_end: usize,
     next: usize,
+    /// The last record passed: the next batch goes on behind it.
+    passed: Option<Lsn>,
     /// The last record that counts was passed.
     is_over: bool,
 }
@@ -139,7 +144,7 @@ impl Compaction {
                 let wait_us = missing * 1_000_000 / READ_PER_SECOND_MIN;
                 Some(self.paid_until + Duration::from_micros(wait_us))
             }
-            Phase::Judging(_) => Some(self.paid_until),
+            Phase::Judging(_) if !self.is_blocked => Some(self.paid_until),
             _ => None,
         }
     }
@@ -175,7 +180,8 @@ impl Compaction {
             self.phase = Phase::Wanting(segment, BLOCK_BYTES as u64);
             return;
         }
-        let is_whole = matches!((&result, &buffer), (Ok(bytes), Some(buffer)) if *bytes == buffer.len() as u64);
+        let wanted = buffer.as_ref().map(|buffer| buffer.len() as u64);
+        let is_whole = wanted.is_some() && result.as_ref().ok() == wanted.as_ref();
         if let (true, Some(buffer)) = (is_whole, buffer) {
             self.attempts = 0;
             self.read_bytes += buffer.len() as u64;
@@ -201,6 +207,7 @@ impl Compaction {
         let Phase::Judging(window) = &mut self.phase else {
             return false;
         };
+        self.is_blocked = false;
         let mut looked_bytes = 0;
         for _ in 0..STEP_RECORDS {
             if looked_bytes >= STEP_BYTES {
@@ -209,6 +216,7 @@ impl Compaction {
             match window.look() {
                 Next::Record(Placed { lsn, entry, bytes }) => {
                     if !place(&entry) {
+                        self.is_blocked = true;
                         return false;
                     }
                     looked_bytes += bytes;
@@ -252,7 +260,7 @@ impl Compaction {
     }
 
     /// Up to which lsn everything has to become durable for compaction to go on.
-    pub(super) fn awaited(&self) -> Option<Lsn> {
+    pub(super) fn wanted(&self) -> Option<Lsn> {
         match self.phase {
             Phase::Draining(_, upto) => Some(upto),
             _ => None,
@@ -279,6 +287,7 @@ impl Window {
             base,
             batch_end: 0,
             next: 0,
+            passed: None,
             is_over: false,
         }
     }
@@ -291,9 +300,11 @@ impl Window {
             }
             let rest = self.buffer.as_bytes().get(self.next..self.batch_end);
             match rest.map_or(Rest::Nothing, Rest::of) {
-                Rest::Record => break,
-                Rest::Damage => return Next::Damage(self.base + self.next as u64),
-                Rest::Nothing => {
+                Rest::Record if !self.is_padding() => break,
+                Rest::Damage if !self.is_padding() => {
+                    return Next::Damage(self.base + self.next as u64);
+                }
+                Rest::Nothing | Rest::Record | Rest::Damage => {
                     if let Some(next) = self.enter_batch() {
                         return next;
                     }
@@ -307,9 +318,21 @@ impl Window {
         }
     }
 
+    /// Whether what is left of the batch is padding that is not as it was written: after a power cut
+    /// a recycled segment may hold old bytes there. The lsn of the next batch tells whether it was.
+    fn is_padding(&self) -> bool {
+        let rest = self
+            .buffer
+            .as_bytes()
+            .get(self.next..self.batch_end)
+            .unwrap_or(&[]);
+        rest.len() < BLOCK_BYTES && Entry::decode(rest, self.segment.salt).is_none()
+    }
+
     /// Goes on behind the record at hand.
     fn pass(&mut self, lsn: Lsn, bytes: usize) {
         self.next += bytes;
+        self.passed = Some(lsn);
         self.is_over = lsn >= self.segment.last;
     }
 
@@ -332,6 +355,9 @@ impl Window {
         else {
             return Some(Next::Damage(offset));
         };
+        if self.passed.is_some_and(|passed| passed.next() != lsn) {
+            return Some(Next::Damage(offset));
+        }
         let batch_bytes = commit.batch_bytes as usize;
         let is_cut = batch_bytes > rest.len();
         let is_last = offset + rest.len() as u64 >= self.segment.end;

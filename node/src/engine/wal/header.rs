@@ -65,7 +65,9 @@ pub enum HeaderError {
     #[error("both copies of the segment's header are damaged")]
     Damaged,
     /// Written by a newer version of Chordite (the operator's to mend).
-    #[error("the segment has format {found}, this version reads format {FORMAT} only")]
+    #[error(
+        "the segment has format {found}, this version reads format {FORMAT} only: use the newer one"
+    )]
     Newer {
         /// The format found.
         found: u32,

@@ -81,8 +81,8 @@ pub struct LogStart {
     pub next_lsn: Lsn,
     /// The number of the next segment: greater than that of every file in the folder.
     pub next_segment: SegmentNumber,
-    /// The greatest lsn that a batch attests to be durable: what follows may be in memory only, when
-    /// it was the process that ended and not the machine.
+    /// The greatest lsn that a batch attests to be durable: what follows may be in memory only,
+    /// when it was the process that ended and not the machine.
     pub attested: Lsn,
     /// The greatest version stamp found.
     pub stamp: u64,
@@ -308,10 +308,12 @@ impl Log {
             Seal::At(at) => Some(at),
             Seal::Done | Seal::Due => None,
         };
-        let maker = self.maker.poll_timeout();
+        if self.is_closing {
+            return seal;
+        }
         let parts = [
             seal,
-            maker,
+            self.maker.poll_timeout(),
             self.syncs.poll_timeout(),
             self.compaction.poll_timeout(),
         ];
@@ -408,8 +410,10 @@ impl Log {
     /// Whether no job is under way and everything appended is on the disk, or never will be.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        let is_flushed = !self.has_batches() && self.seal == Seal::Done;
-        self.jobs.under_way == 0 && (self.is_poisoned() || self.is_full() || is_flushed)
+        let is_synced = self.written == self.durable;
+        let is_sealed = self.seal == Seal::Done || self.is_full();
+        let is_flushed = !self.has_batches() && is_synced && is_sealed;
+        self.jobs.under_way == 0 && (self.is_poisoned() || is_flushed)
     }
 
     /// How it does.

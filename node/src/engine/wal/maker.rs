@@ -33,8 +33,9 @@ pub(super) struct Maker {
     step: Step,
     is_under_way: bool,
     attempts: u8,
-    /// Segments whose records are all elsewhere: made anew, or removed.
-    free: VecDeque<FileName>,
+    /// Segments whose records are all elsewhere, oldest first, and whether they may be made anew. They
+    /// go in this order: one that came back after a crash without its successor would be missed.
+    free: VecDeque<(FileName, bool)>,
     /// Files that hold nothing and are removed.
     rubbish: VecDeque<FileName>,
 }
@@ -94,11 +95,7 @@ impl Maker {
     /// Takes over a segment whose records are all durable elsewhere; `is_of_use` when it may be
     /// made anew.
     pub(super) fn dispose(&mut self, file: FileName, is_of_use: bool) {
-        if is_of_use {
-            self.free.push_back(file);
-        } else {
-            self.rubbish.push_back(file);
-        }
+        self.free.push_back((file, is_of_use));
     }
 
     /// Segments that were disposed of and are not gone yet.
@@ -128,7 +125,8 @@ impl Maker {
             return;
         }
         self.step = match self.free.pop_front() {
-            Some(file) => Step::Renaming(plan, file),
+            Some((file, true)) => Step::Renaming(plan, file),
+            Some((file, false)) => Step::Removing(file),
             None => Step::Creating(plan),
         };
     }
@@ -146,7 +144,10 @@ impl Maker {
     /// Removes what is not needed when there is nothing to make.
     pub(super) fn tidy(&mut self) {
         if self.step == Step::Rest
-            && let Some(file) = self.rubbish.pop_front().or_else(|| self.free.pop_front())
+            && let Some(file) = self
+                .rubbish
+                .pop_front()
+                .or_else(|| self.free.pop_front().map(|(file, _)| file))
         {
             self.step = Step::Removing(file);
         }
@@ -291,7 +292,7 @@ impl Maker {
             }
             Step::Creating(plan) if is_full => Step::Pausing(plan, now + FULL_PAUSE),
             Step::Renaming(plan, from) if is_full => {
-                self.rubbish.push_back(from);
+                self.free.push_front((from, false));
                 Step::Pausing(plan, now + FULL_PAUSE)
             }
             Step::Zeroing(plan, _)

@@ -135,7 +135,7 @@ pub enum RecoveryError {
         reason: String,
     },
     /// A file cannot be read (the medium's fault).
-    #[error("{file}: {error}")]
+    #[error("{file}: {error}; `chordite wal salvage` keeps what can be read")]
     Unreadable {
         /// The file.
         file: FileName,
@@ -143,7 +143,9 @@ pub enum RecoveryError {
         error: DiskError,
     },
     /// What was read cannot be made durable (the medium's fault).
-    #[error("what was read of the log cannot be made durable: {reason}")]
+    #[error(
+        "what was read of the log cannot be made durable: {reason}; mend the disk and start again"
+    )]
     Unsettled {
         /// The system's words.
         reason: String,

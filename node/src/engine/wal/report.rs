@@ -1,4 +1,5 @@
 //! How a log does: why it refuses writes, what it gave up, and its figures for operators.
+//! Plain values: whoever reports them takes a copy.
 
 use thiserror::Error;
 

@@ -1,4 +1,5 @@
-//! What a log is made with, and what its state is called in reports.
+//! What a log is made with: bounds in space, and when a record counts.
+//! The configuration of the node checks them; here they are taken as they come.
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ pub struct LogConfig {
     pub segment_bytes: u32,
     /// When a record counts.
     pub sync: SyncPolicy,
-    /// Most bytes of segments, in per cent of the live records, two segments apart. Below 150 it counts
-    /// as 150: batches that are not full would keep compaction going for ever.
+    /// Most bytes of segments, in per cent of the live records, two segments apart. Below 150 it
+    /// counts as 150: batches that are not full would keep compaction going for ever.
     pub space_percent: u32,
     /// Secret seed of the salts; differs from start to start.
     pub seed: u64,

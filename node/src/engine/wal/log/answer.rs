@@ -1,4 +1,5 @@
 //! What the disk answers, and what follows: acknowledgement in order, a full disk, a failed one.
+//! A write or sync that failed is never tried again.
 
 use super::{Log, SEAL_PAUSE, Seal, State, Tail};
 use crate::engine::wal::batch::Batch;

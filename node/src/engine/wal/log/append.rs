@@ -1,4 +1,5 @@
 //! What is appended, and where it goes: batches in a row, segments in a row.
+//! A batch knows its place before the segment is there, because checksums depend on it.
 
 use super::{Log, SEAL_PAUSE, Seal, SealedSegment, Spare, Tail};
 use crate::engine::wal::batch::{BATCH_BYTES_MAX, Batch};
@@ -35,8 +36,8 @@ impl Log {
         Ok(self.appended)
     }
 
-    /// Whether compaction may append `bytes`: never in a segment that is not made yet, and on a full
-    /// disk only as long as room for deletes is left.
+    /// Whether compaction may append `bytes`: never in a segment that is not made yet, and on a
+    /// full disk only as long as room for deletes is left.
     fn may_move(&self, bytes: usize) -> bool {
         let open = self.open.as_ref().map_or(0, Batch::padded_bytes);
         let added = (COMMIT_BYTES + bytes).next_multiple_of(BLOCK_BYTES) as u64;

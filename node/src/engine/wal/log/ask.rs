@@ -45,17 +45,20 @@ impl Log {
     }
 
     pub(super) fn poll_sync(&mut self, id: JobId) -> Option<DiskOp> {
-        let awaited = self.compaction.awaited();
-        let is_awaited = awaited.is_some_and(|lsn| lsn > self.durable && lsn <= self.written);
+        let wanted = self.compaction.wanted();
+        let is_wanted = wanted.is_some_and(|lsn| lsn > self.durable && lsn <= self.written);
         let is_last = self.is_closing && !self.has_batches() && self.written > self.durable;
         self.syncs
-            .poll_op(id, self.written, is_awaited || is_last, self.now)
+            .poll_op(id, self.written, is_wanted || is_last, self.now)
     }
 
     /// A step of making a segment, when the tail or the place after it wants one, or of removing
     /// what is not needed.
     pub(super) fn poll_maker(&mut self, id: JobId) -> Option<DiskOp> {
         if self.is_closing && (self.tail.is_made || !self.has_batches()) {
+            return None;
+        }
+        if self.maker.is_settled() && !self.syncs.is_settled() {
             return None;
         }
         if self.maker.is_at_rest() {
@@ -100,6 +103,9 @@ impl Log {
     }
 
     pub(super) fn poll_read(&mut self, id: JobId) -> Option<DiskOp> {
+        if self.is_closing {
+            return None;
+        }
         let op = self.compaction.poll_op()?;
         self.jobs.reader = Some(id);
         Some(op)

@@ -1,4 +1,5 @@
 //! The log's bound in space: when the oldest segment is compacted, and what becomes of it.
+//! How it is gone through is the business of `compaction`.
 
 use super::{Log, SealedSegment};
 use crate::engine::wal::names::FileName;
@@ -41,13 +42,13 @@ impl Log {
     }
 
     /// Takes note of a segment that was compacted. When a round through all of them has freed less
-    /// than a quarter, nothing is gained by another one soon.
+    /// than a third, nothing is gained by another one soon.
     pub(super) fn end_segment(&mut self, freed: &SealedSegment) {
         let round = &mut self.round;
         round.freed_bytes += freed.file_bytes;
         round.segments_left = round.segments_left.saturating_sub(1);
         let moved = self.compaction.moved_bytes - round.moved_before;
-        if round.segments_left == 0 && moved > round.freed_bytes / 4 * 3 {
+        if round.segments_left == 0 && moved > round.freed_bytes / 3 * 2 {
             round.futile_at = Some((self.figures.record_bytes, self.live_bytes));
         }
     }
