@@ -1,4 +1,5 @@
-//! The oracle finds what it is there to find, and nothing else.
+//! The oracle finds what it is there to find, and nothing else: each rule with what keeps it and
+//! what breaks it.
 //! Histories are written by hand, each with one thing that must or must not be found.
 
 use super::*;

@@ -1,4 +1,5 @@
-//! What a crash left on a medium: names and contents, to be read, damaged by hand, or started from.
+//! What a crash left on a medium: names and contents, to be read, damaged by hand, or started
+//! from.
 //! It carries out reads only.
 
 use node::engine::wal::disk::{DiskDone, DiskError, DiskErrorKind, DiskJob, DiskOp};

@@ -1,4 +1,5 @@
-//! The simulated disk against what `disk.rs` of the log says of disks.
+//! The simulated disk against what `disk.rs` of the log says of disks: what survives, what may, and
+//! what its user must not do.
 //! What these tests allow, the proofs that use the disk take for possible.
 
 use node::engine::wal::buffer::BLOCK_BYTES;

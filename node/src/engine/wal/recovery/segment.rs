@@ -53,6 +53,13 @@ impl Segment {
         block_end(end).min(self.head.file_bytes)
     }
 
+    /// Where what is missing behind its last record may begin: in the same block when something
+    /// is there that is no record, with the next batch otherwise.
+    pub(super) fn missing_from(&self) -> u64 {
+        self.rest
+            .map_or_else(|| self.end(), |(from, _)| from.min(self.end()))
+    }
+
     pub(super) fn seal(&self, counted: Counted) -> SealedSegment {
         SealedSegment {
             number: self.head.number,

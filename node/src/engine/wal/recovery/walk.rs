@@ -421,7 +421,7 @@ impl Walk {
         let before = before.and_then(|last| self.segments.get(last));
         if let (None, None, Some(segment)) = (damage, place.counted, before) {
             range.segment = segment.head.number;
-            range.from = segment.end();
+            range.from = segment.missing_from();
             range.to = segment.head.file_bytes;
         }
         range
@@ -433,7 +433,7 @@ impl Walk {
         let last = last.or(self.segments.last());
         DamagedRange {
             segment: last.map_or(SegmentNumber(0), |last| last.head.number),
-            from: last.map_or(0, Segment::end),
+            from: last.map_or(0, Segment::missing_from),
             to: last.map_or(0, |last| last.head.file_bytes),
             first: next,
             last: self.attested.max(next),
