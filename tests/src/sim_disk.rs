@@ -275,6 +275,18 @@ impl SimDisk {
         self.revision += 1;
     }
 
+    /// A process starts that reads past the system's cache: bytes of which a sync failed are not what
+    /// it finds, although the cache still shows them.
+    pub fn forget_doomed(&mut self) {
+        self.pending
+            .retain(|pending| pending.state != PendingState::Doomed);
+        self.visible = self.durable.clone();
+        for pending in &self.pending {
+            self.visible.apply(&pending.effect);
+        }
+        self.revision += 1;
+    }
+
     /// How many jobs under way would change something: what [`SimDisk::kill`] asks fates for.
     #[must_use]
     pub fn flying_effects(&self) -> usize {

@@ -152,6 +152,7 @@ impl SimShard {
 
     /// Starts again on what the disk shows, without a word to the one that ran before.
     pub fn reopen(&mut self, look: Look<'_>) -> Result<(), String> {
+        self.disk.forget_doomed();
         let config = seeded(self.config, &mut self.dice);
         self.subject = Subject::open(config, &self.disk.files());
         self.asked.clear();

@@ -100,7 +100,7 @@ impl Written {
             shard: 3,
             segment_bytes: SEGMENT_BYTES_MIN,
             sync: SyncPolicy::Always,
-            space_percent: 1000,
+            space_percent: 100_000,
             seed: 5,
         };
         let now = Now::at_ms(1_000_000_000);

@@ -271,6 +271,7 @@ impl Case {
         }
         let mut disk = shard.disk.clone();
         disk.kill(&CrashChoice::any(disk.flying_effects(), &mut dice).1);
+        disk.forget_doomed();
         seen.restarts += 1;
         let killed = self.recover(shard, disk, &mut dice);
         killed.map_err(|why| format!("killed: {why}\n  {}", shard.trace().join("\n  ")))
