@@ -405,8 +405,8 @@ mod tests {
         };
         assert_eq!(
             refused(dir.path(), &other),
-            "it is data of the ring dev (manifest.json), this node is of the ring prod: name another \
-             folder"
+            "it is data of the ring dev (manifest.json), this node is of the ring prod: name \
+             another folder"
         );
     }
 
