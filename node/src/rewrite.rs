@@ -4,7 +4,7 @@
 //! Order: the old generation is read whole; the new one is written, synchronised and read back; the
 //! manifest is switched, which is one rename; only then the old one is put away. Wherever that
 //! ends, one of the two is whole and the manifest names it. What a crash leaves beside it is put
-//! away by [`generation::clear_strays`].
+//! away by `generation::clear_strays`.
 //!
 //! Memory: the records of all new shards are held at once, within `memory_max` as in a running
 //! node, and freed before the node reads its new generation.

@@ -320,7 +320,7 @@ impl Log {
         parts.into_iter().flatten().min()
     }
 
-    /// The next batch that counts: under [`SyncPolicy::Always`] on the disk, otherwise written.
+    /// The next batch that counts: with `fsync = always` on the disk, otherwise written.
     pub fn poll_committed(&mut self) -> Option<Batch> {
         self.committed.pop_front()
     }
