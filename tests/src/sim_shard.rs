@@ -323,7 +323,7 @@ impl SimShard {
             let how = done
                 .result
                 .as_ref()
-                .map_or_else(ToString::to_string, |it| it.to_string());
+                .map_or_else(ToString::to_string, ToString::to_string);
             self.trace
                 .push(format!("{} ends: {name}: {how}", self.steps));
             self.subject.handle_disk(done, self.now);
