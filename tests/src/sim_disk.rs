@@ -275,8 +275,8 @@ impl SimDisk {
         self.revision += 1;
     }
 
-    /// A process starts that reads past the system's cache: bytes of which a sync failed are not what
-    /// it finds, although the cache still shows them.
+    /// A process starts that reads past the system's cache: bytes of which a sync failed are not
+    /// what it finds, although the cache still shows them.
     pub fn forget_doomed(&mut self) {
         self.pending
             .retain(|pending| pending.state != PendingState::Doomed);

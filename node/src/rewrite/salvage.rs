@@ -67,8 +67,8 @@ impl Salvage {
                     losses.push(Loss { shard, range });
                 }
                 Err(RecoveryError::Damaged(_)) => {}
-                // Nothing that counts is missing, as far as it can be read; but a node does not start
-                // on a file that cannot, so that it has to be written anew.
+                // Nothing that counts is missing, as far as it can be read; but a node does not
+                // start on a file that cannot, so that it has to be written anew.
                 Err(RecoveryError::Unreadable { file, .. }) => losses.push(Loss {
                     shard,
                     range: unread(file),

@@ -189,8 +189,9 @@ impl DataFolder {
         self.manifest.shard_path(&self.path, shard)
     }
 
-    /// Removes the generations that do not count, once the one that does was read. It is switched to
-    /// when it is complete, so that one with another number is a predecessor or was never finished.
+    /// Removes the generations that do not count, once the one that does was read. It is switched
+    /// to when it is complete, so that one with another number is a predecessor or was never
+    /// finished.
     pub fn remove_others(&self) -> Result<(), DataFolderError> {
         let found = generations(&self.path).map_err(failed("list it"))?;
         let others = found
@@ -404,8 +405,8 @@ mod tests {
         };
         assert_eq!(
             refused(dir.path(), &other),
-            "it is data of the ring dev (manifest.json), this node is of the ring prod: name another \
-             folder"
+            "it is data of the ring dev (manifest.json), this node is of the ring prod: name \
+             another folder"
         );
     }
 

@@ -318,8 +318,9 @@ impl Window {
         }
     }
 
-    /// Whether what is left of the batch is padding that is not as it was written: after a power cut
-    /// a recycled segment may hold old bytes there. The lsn of the next batch tells whether it was.
+    /// Whether what is left of the batch is padding that is not as it was written: after a power
+    /// cut a recycled segment may hold old bytes there. The lsn of the next batch tells whether it
+    /// was.
     fn is_padding(&self) -> bool {
         let rest = self
             .buffer

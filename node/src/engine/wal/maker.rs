@@ -33,8 +33,9 @@ pub(super) struct Maker {
     step: Step,
     is_under_way: bool,
     attempts: u8,
-    /// Segments whose records are all elsewhere, oldest first, and whether they may be made anew. They
-    /// go in this order: one that came back after a crash without its successor would be missed.
+    /// Segments whose records are all elsewhere, oldest first, and whether they may be made anew.
+    /// They go in this order: one that came back after a crash without its successor would be
+    /// missed.
     free: VecDeque<(FileName, bool)>,
     /// Files that hold nothing and are removed.
     rubbish: VecDeque<FileName>,

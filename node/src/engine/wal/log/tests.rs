@@ -87,7 +87,7 @@ impl Rig {
     /// Carries out a job.
     fn carry_out(&mut self, job: DiskJob) {
         let mut buffer = None;
-        let result = match job.op {
+        match job.op {
             DiskOp::Create { file } => drop(self.files.insert(file, Vec::new())),
             DiskOp::Zero { file, bytes, .. } if self.room < bytes => {
                 return self.fail(job.id, DiskErrorKind::Full, &file.to_string());
@@ -130,8 +130,7 @@ impl Rig {
                 buffer = Some(into);
             }
             DiskOp::Sync { .. } | DiskOp::SyncFolder => {}
-        };
-        let () = result;
+        }
         let bytes = buffer
             .as_ref()
             .map_or(1 << 20, |buffer| buffer.len() as u64);

@@ -1,7 +1,7 @@
 //! What the first two blocks of a segment tell: whose it is, the salt of its checksums, and the
 //! lsn it starts with.
 
-use super::{FoundFile, RecoveryConfig, RecoveryError};
+use super::{DamagedRange, FoundFile, RecoveryConfig, RecoveryError};
 use crate::engine::wal::buffer::BLOCK_BYTES;
 use crate::engine::wal::entry::Entry;
 use crate::engine::wal::header::{HeaderError, SegmentHeader};
@@ -60,7 +60,16 @@ impl Head {
         let made = u64::from(header.segment_bytes);
         if made != file.bytes {
             let reason = format!("the file has {} bytes, it was made with {made}", file.bytes);
-            // What is missing of it shows in the lsns, when it was anything that counts.
+            // A file gets its name with its full length and keeps it; nobody knows what was there.
+            if file.bytes < made && !config.is_salvage {
+                return Err(RecoveryError::Damaged(DamagedRange {
+                    segment: file.name.number(),
+                    from: file.bytes,
+                    to: made,
+                    first: header.least_lsn,
+                    last: header.least_lsn,
+                }));
+            }
             warnings.push(format!("{}: {reason}", file.name));
         }
         head.header = Some(header);

@@ -69,7 +69,7 @@ impl Made {
     }
 
     /// Its first record will be this one: those before it never reached the disk.
-    fn from_lsn(mut self, lsn: u64) -> Self {
+    fn starting_at(mut self, lsn: u64) -> Self {
         self.lsn = lsn;
         self
     }

@@ -262,7 +262,7 @@ fn the_start_of_the_oldest_segment_may_be_damaged() {
 #[test]
 fn an_empty_segment_says_where_the_log_starts() {
     // Nothing was ever synced: the first segment's batches were lost, one of the next was not.
-    let (first, mut next) = (Made::new(1, 1), Made::new(2, 1).from_lsn(9));
+    let (first, mut next) = (Made::new(1, 1), Made::new(2, 1).starting_at(9));
     next.batch(0, 2);
     let outcome = recover(&[&first, &next]);
     assert_eq!((outcome.puts.len(), outcome.next_lsn()), (0, 1));
