@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Advice, OFlags, fadvise, statfs};
 use rustix::io::Errno;
 
 use crate::engine::wal::buffer::{BLOCK_BYTES, Buffer};
@@ -272,7 +272,14 @@ impl DiskFolder {
                 opened => return opened,
             }
         }
-        open(path, self.access, opening, flags)
+        let file = open(path, self.access, opening, flags)?;
+        if opening == Opening::Existing {
+            // What a failed sync has left in the page cache is not on the disk: whoever reads it there
+            // would count what a power cut takes. Pages that still are to be written stay.
+            // A file system without a cache has nothing to forget, and may say so.
+            let _ = fadvise(&file, 0, None, Advice::DontNeed);
+        }
+        Ok(file)
     }
 
     fn close(&mut self, file: FileName) {
@@ -292,6 +299,13 @@ enum Opening {
     Existing,
     /// It is made, or emptied.
     Empty,
+}
+
+/// Whether the file system at `path` lives in user space (FUSE). There Linux 6.18 blocks the thread
+/// whose ring a direct write is put on, and ends one that the file system took in part at the wrong
+/// place: such a disk is written by plain system calls.
+pub(crate) fn is_in_user_space(path: &Path) -> bool {
+    statfs(path).is_ok_and(|stat| stat.f_type == FUSE_SUPER_MAGIC)
 }
 
 /// Makes all names in the folder at `path` survive a power cut.
@@ -367,6 +381,9 @@ const ZEROS_BYTES: usize = 1024 * 1024;
 
 /// The owner may read and write.
 const FILE_MODE: u32 = 0o600;
+
+/// What `statfs` says of a file system in user space.
+const FUSE_SUPER_MAGIC: rustix::fs::FsWord = 0x6573_5546;
 
 /// How long a descriptor is waited for: a minute.
 const OPEN_ATTEMPTS: u32 = 600;

@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::clock::Clock;
 use super::control::{self, Call};
 use super::disk::Disk;
-use super::disk_folder::{Access, Listing};
+use super::disk_folder::{Access, Listing, is_in_user_space};
 use super::driver::{self, DriverChoice, DriverError};
 use super::limits::FINISH_DEADLINE;
 use super::links::Links;
@@ -178,6 +178,7 @@ fn open_disk(
         let path = path.display();
         tracing::warn!(%path, "not of the log, and left alone: {}", others.join(", "));
     }
+    let is_uring = is_uring && !is_in_user_space(&path);
     let disk = Disk::start(path, access, is_uring, format!("chordite-disk-{shard}"))?;
     Ok((disk, files))
 }
