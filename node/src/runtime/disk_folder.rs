@@ -274,9 +274,9 @@ impl DiskFolder {
         }
         let file = open(path, self.access, opening, flags)?;
         if opening == Opening::Existing {
-            // What a failed sync has left in the page cache is not on the disk: whoever reads it there
-            // would count what a power cut takes. Pages that still are to be written stay.
-            // A file system without a cache has nothing to forget, and may say so.
+            // What a failed sync has left in the page cache is not on the disk: whoever reads it
+            // there would count what a power cut takes. Pages that still are to be written stay. A
+            // file system without a cache has nothing to forget, and may say so.
             let _ = fadvise(&file, 0, None, Advice::DontNeed);
         }
         Ok(file)
