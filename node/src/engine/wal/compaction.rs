@@ -24,11 +24,9 @@ const READ_PER_SECOND_MIN: u64 = 16 << 20;
 /// Most bytes of reading that may be saved up.
 const BUDGET_MAX: u64 = 4 * BATCH_BYTES_MAX as u64;
 
-/// Records looked at in one step: some ten microseconds.
-const STEP_RECORDS: usize = 128;
-
-/// Bytes of records after which a step ends.
-const STEP_BYTES: usize = 64 * 1024;
+/// Bytes of records looked at in one step: some ten microseconds. A turn that appended much looks at
+/// as many more as it pays for, up to a window: long turns are few, and the log must not outgrow it.
+const STEP_BYTES: u64 = 64 * 1024;
 
 /// How often a read that was interrupted is tried, in all.
 const ATTEMPTS_MAX: u8 = 3;
@@ -38,6 +36,8 @@ const ATTEMPTS_MAX: u8 = 3;
 pub(super) struct Compaction {
     phase: Phase,
     budget: u64,
+    /// Bytes of records to be looked at in the next step.
+    step_bytes: u64,
     paid_until: Duration,
     attempts: u8,
     /// A live record could not be appended: something else has to happen first.
@@ -131,8 +131,9 @@ impl Compaction {
             .min(Duration::from_secs(1));
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.paid_until = now;
-        let earned = appended_bytes * READ_PER_APPENDED
-            + elapsed_us.saturating_mul(READ_PER_SECOND_MIN) / 1_000_000;
+        let owed = appended_bytes * READ_PER_APPENDED;
+        self.step_bytes = owed.clamp(STEP_BYTES, BATCH_BYTES_MAX as u64);
+        let earned = owed + elapsed_us.saturating_mul(READ_PER_SECOND_MIN) / 1_000_000;
         self.budget = self.budget.saturating_add(earned).min(BUDGET_MAX);
     }
 
@@ -209,17 +210,14 @@ impl Compaction {
         };
         self.is_blocked = false;
         let mut looked_bytes = 0;
-        for _ in 0..STEP_RECORDS {
-            if looked_bytes >= STEP_BYTES {
-                break;
-            }
+        while looked_bytes < self.step_bytes {
             match window.look() {
                 Next::Record(Placed { lsn, entry, bytes }) => {
                     if !place(&entry) {
                         self.is_blocked = true;
                         return false;
                     }
-                    looked_bytes += bytes;
+                    looked_bytes += bytes as u64;
                     window.pass(lsn, bytes);
                 }
                 Next::Read(offset) => {

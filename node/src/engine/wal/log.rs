@@ -158,8 +158,6 @@ struct Figures {
     batches: u64,
     batch_bytes: u64,
     records: u64,
-    /// Bytes of the records of callers.
-    record_bytes: u64,
 }
 
 impl Log {

@@ -29,7 +29,6 @@ impl Log {
         if is_callers {
             open.mark();
             self.figures.records += 1;
-            self.figures.record_bytes += bytes as u64;
         }
         self.appended = open.push(entry);
         self.seal = Seal::At(self.now + SEAL_PAUSE);

@@ -11,7 +11,7 @@ pub(super) struct Round {
     segments_left: usize,
     freed_bytes: u64,
     moved_before: u64,
-    /// Bytes of callers' records and of live ones at the end of a round that gained nothing.
+    /// Bytes of sealed segments and of live records at the end of a round that gained nothing.
     futile_at: Option<(u64, u64)>,
 }
 
@@ -49,16 +49,17 @@ impl Log {
         round.segments_left = round.segments_left.saturating_sub(1);
         let moved = self.compaction.moved_bytes - round.moved_before;
         if round.segments_left == 0 && moved > round.freed_bytes / 3 * 2 {
-            round.futile_at = Some((self.figures.record_bytes, self.live_bytes));
+            round.futile_at = Some((self.sealed_bytes, self.live_bytes));
         }
     }
 
-    /// Whether too little has changed since a round that gained nothing: less than an eighth of the
-    /// live records was appended or has died.
+    /// Whether too little has changed since a round that gained nothing: the segments have grown, or
+    /// the live records shrunk, by less than an eighth of these. Padding counts: it is what a log of
+    /// small batches grows by.
     fn is_futile(&self) -> bool {
-        self.round.futile_at.is_some_and(|(appended, live)| {
+        self.round.futile_at.is_some_and(|(sealed, live)| {
             let change = live / 8;
-            self.figures.record_bytes < appended + change && self.live_bytes + change > live
+            self.sealed_bytes < sealed + change && self.live_bytes + change > live
         })
     }
 
