@@ -24,8 +24,9 @@ const READ_PER_SECOND_MIN: u64 = 16 << 20;
 /// Most bytes of reading that may be saved up.
 const BUDGET_MAX: u64 = 4 * BATCH_BYTES_MAX as u64;
 
-/// Bytes of records looked at in one step: some ten microseconds. A turn that appended much looks at
-/// as many more as it pays for, up to a window: long turns are few, and the log must not outgrow it.
+/// Bytes of records looked at in one step: some ten microseconds. A turn that appended much looks
+/// at as many more as it pays for, up to a window: long turns are few, and the log must not outgrow
+/// it.
 const STEP_BYTES: u64 = 64 * 1024;
 
 /// How often a read that was interrupted is tried, in all.

@@ -53,9 +53,9 @@ impl Log {
         }
     }
 
-    /// Whether too little has changed since a round that gained nothing: the segments have grown, or
-    /// the live records shrunk, by less than an eighth of these. Padding counts: it is what a log of
-    /// small batches grows by.
+    /// Whether too little has changed since a round that gained nothing: the segments have grown,
+    /// or the live records shrunk, by less than an eighth of these. Padding counts: it is what a
+    /// log of small batches grows by.
     fn is_futile(&self) -> bool {
         self.round.futile_at.is_some_and(|(sealed, live)| {
             let change = live / 8;
