@@ -9,6 +9,7 @@ use super::RewriteError;
 use super::reading;
 use super::watch::Watch;
 use crate::engine::wal::buffer::BLOCK_BYTES;
+use crate::engine::wal::settings::{SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MOST};
 use crate::runtime::data_folder::make_folder;
 use crate::runtime::disk_folder::sync_folder;
 use crate::runtime::manifest::{Manifest, generation_path, generations, shard_path};
@@ -141,10 +142,6 @@ fn set_aside(dir: &Path, number: u64) -> io::Result<PathBuf> {
     sync_folder(dir)?;
     Ok(aside)
 }
-
-/// What the setting `segment_bytes` allows.
-const SEGMENT_BYTES_LEAST: u32 = 256 * 1024;
-const SEGMENT_BYTES_MOST: u32 = 256 * 1024 * 1024;
 
 /// The note in a generation that was salvaged.
 const NOTE: &str = "SALVAGED.txt";

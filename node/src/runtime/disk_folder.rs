@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::fs::{Advice, OFlags, fadvise, statfs};
 use rustix::io::Errno;
 
+use super::manifest::FILE_MODE;
 use crate::engine::wal::buffer::{BLOCK_BYTES, Buffer};
 use crate::engine::wal::disk::{DiskDone, DiskError, DiskErrorKind, DiskJob, DiskOp};
 use crate::engine::wal::names::FileName;
@@ -378,9 +379,6 @@ const OPEN_FILES_MAX: usize = 16;
 
 /// Zeros written at once.
 const ZEROS_BYTES: usize = 1024 * 1024;
-
-/// The owner may read and write.
-const FILE_MODE: u32 = 0o600;
 
 /// What `statfs` says of a file system in user space.
 const FUSE_SUPER_MAGIC: rustix::fs::FsWord = 0x6573_5546;

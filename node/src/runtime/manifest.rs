@@ -163,7 +163,9 @@ struct Versioned {
 
 const FRESH_FILE: &str = "manifest.json.new";
 const GENERATION_PREFIX: &str = "wal-";
-const FILE_MODE: u32 = 0o600;
+
+/// Files of a data folder are their owner's alone.
+pub(super) const FILE_MODE: u32 = 0o600;
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ use super::worker::ShardError;
 use crate::config::Config;
 use crate::engine::wal::recovery::RecoveryError;
 use crate::exit::Exit;
-use crate::rewrite::RewriteError;
+use crate::rewrite::{RewriteError, recovery_exit};
 use crate::trust::{self, TrustError};
 
 /// A node that may start.
@@ -142,13 +142,7 @@ impl ServeError {
             Self::Trust(_) => Exit::Certificates,
             Self::DataDir { error, .. } => error.exit(),
             Self::Reshard { error, .. } => error.exit(),
-            Self::Log { error, .. } => match error {
-                RecoveryError::Foreign { .. } => Exit::Data,
-                RecoveryError::Damaged(_)
-                | RecoveryError::Unreadable { .. }
-                | RecoveryError::Unsettled { .. }
-                | RecoveryError::Memory { .. } => Exit::Storage,
-            },
+            Self::Log { error, .. } => recovery_exit(error),
             Self::LogFile { .. } | Self::Driver { .. } | Self::Memory { .. } => Exit::Usage,
             Self::Bind { .. } => Exit::Network,
             Self::System { .. } | Self::WorkerLost => Exit::Bug,

@@ -9,6 +9,7 @@ use super::super::value::{IoDriver, LogFormat, LogLevel};
 use super::super::{Config, DEFAULT_P2P_ADDRESS};
 use super::{Key, Kind, Section};
 use crate::engine::wal::buffer::BLOCK_BYTES;
+use crate::engine::wal::settings::{SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MOST};
 
 /// Every key, in the order of the reference.
 pub const KEYS: &[Key] = &[
@@ -217,8 +218,8 @@ pub const KEYS: &[Key] = &[
         "segment_bytes",
         Some("32MiB"),
         Kind::Size {
-            min: 256 << 10,
-            max: 256 << 20,
+            min: SEGMENT_BYTES_LEAST as u64,
+            max: SEGMENT_BYTES_MOST as u64,
             step: BLOCK_BYTES as u64,
             set: |c, v| c.segment_bytes = narrow(v),
         },

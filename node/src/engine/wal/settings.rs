@@ -32,5 +32,12 @@ pub enum SyncPolicy {
     Never,
 }
 
+/// Shortest segment that the setting `segment_bytes` allows: it holds several of the largest
+/// records.
+pub const SEGMENT_BYTES_LEAST: u32 = 256 << 10;
+
+/// Longest segment that the setting allows: a recovery holds two in memory.
+pub const SEGMENT_BYTES_MOST: u32 = 256 << 20;
+
 /// Smallest segment: tests of the machine alone use it; the setting starts higher.
 pub const SEGMENT_BYTES_MIN: u32 = 64 * 1024;
