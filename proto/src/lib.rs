@@ -18,6 +18,7 @@ pub mod limits;
 pub mod link;
 pub mod message;
 pub mod peer;
+pub mod planted;
 pub mod time;
 pub mod tls;
 pub mod version;

@@ -1,0 +1,87 @@
+//! Bugs on purpose. The simulator proves its worth by finding each of them (RELIABILITY.md, "The
+//! simulator"); `tests/src/planted.rs` plants and counts.
+//!
+//! Without the feature `planted` no bug can be planted: [`is`] is a constant and the code behind it
+//! is compiled away. No package turns the feature on by itself.
+
+/// A bug that can be planted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Bug {
+    /// The log: a write is acknowledged when it is handed to the disk.
+    AckBeforeSync,
+    /// The log: a write that wrote less than it should counts as whole.
+    ShortWriteIgnored,
+    /// The log: a new segment is used before its name is synchronised.
+    NoFolderSync,
+    /// The log: recovery ends at the first bad record, whatever follows.
+    CutAtFirstBad,
+    /// The log: the checksum does not cover the length.
+    ChecksumWithoutLength,
+    /// The log: segments are made anew without zeros and all have the same salt.
+    NoSalt,
+    /// The log: a sync that failed is tried again, and its second answer believed.
+    SyncRetried,
+    /// The log: compaction drops a tombstone while older records of its key are left.
+    TombstoneDropped,
+    /// The store: recovery counts a lifetime from the restart.
+    TtlFromRestart,
+    /// The store: lifetimes are counted by the clock of the gateway.
+    TtlByGateway,
+    /// The gateway: a write whose owner is silent is reported as failed.
+    TimeoutIsFailure,
+    /// The gateway: the number of a request is given again at once.
+    NumberReused,
+    /// The ring: notify adopts a predecessor without asking whether it lives.
+    DeadPredecessor,
+    /// The ring: a copied list is taken over in any order.
+    UnorderedList,
+    /// The ring: a lookup may go back and forth between stale fingers.
+    HopLoop,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::AckBeforeSync,
+        Self::ShortWriteIgnored,
+        Self::NoFolderSync,
+        Self::CutAtFirstBad,
+        Self::ChecksumWithoutLength,
+        Self::NoSalt,
+        Self::SyncRetried,
+        Self::TombstoneDropped,
+        Self::TtlFromRestart,
+        Self::TtlByGateway,
+        Self::TimeoutIsFailure,
+        Self::NumberReused,
+        Self::DeadPredecessor,
+        Self::UnorderedList,
+        Self::HopLoop,
+    ];
+}
+
+/// Whether this bug is planted in this thread.
+#[cfg(not(feature = "planted"))]
+#[inline]
+#[must_use]
+pub const fn is(_: Bug) -> bool {
+    false
+}
+
+/// Whether this bug is planted in this thread.
+#[cfg(feature = "planted")]
+#[must_use]
+pub fn is(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Plants a bug in this thread, or removes it.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+#[cfg(feature = "planted")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}

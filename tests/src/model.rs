@@ -1,0 +1,2 @@
+//! Small rings explored exhaustively.
+//! Its parts are in the folder of the same name.

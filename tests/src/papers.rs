@@ -1,0 +1,2 @@
+//! The tables of the Chord papers, from the production machines.
+//! Its parts are in the folder of the same name.

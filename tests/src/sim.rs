@@ -1,0 +1,2 @@
+//! The discrete-event simulator of whole nodes.
+//! Its parts are in the folder of the same name.
