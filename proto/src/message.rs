@@ -62,6 +62,15 @@ impl RequestIds {
         }
     }
 
+    /// The same, from another number on. What is answered over another link than it was asked over,
+    /// as lookups are, may be answered when the asking process has long been followed by another
+    /// one: their numbers must differ.
+    #[must_use]
+    pub const fn starting_after(mut self, sequence: u32) -> Self {
+        self.sequence = sequence;
+        self
+    }
+
     /// The next id.
     pub fn issue(&mut self) -> RequestId {
         self.sequence = self.sequence.wrapping_add(1);
