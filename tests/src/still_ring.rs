@@ -89,6 +89,7 @@ pub struct StillRing {
     numbers: HashMap<NodeName, usize>,
     members: Vec<Peer>,
     is_dead: Vec<bool>,
+    is_noticed: bool,
     routers: Vec<Option<Box<Router>>>,
     built: usize,
     routers_max: usize,
@@ -116,6 +117,7 @@ impl StillRing {
         members.sort_unstable_by_key(Peer::id);
         Self {
             is_dead: vec![false; hosts.len()],
+            is_noticed: true,
             routers: hosts.iter().map(|_| None).collect(),
             built: 0,
             routers_max: ROUTERS_MAX,
@@ -152,10 +154,12 @@ impl StillRing {
         &self.members
     }
 
-    /// Lets every host die with probability `share`, all at the same time. Their neighbours have
-    /// noticed as far as predecessors go, so that owners can tell what they own; successor lists and
-    /// fingers still name the dead.
-    pub fn kill(&mut self, share: f64, dice: &mut Dice) {
+    /// Lets every host die with probability `share`, all at the same time; successor lists and
+    /// fingers still name the dead. With `is_noticed` their neighbours have noticed as far as
+    /// predecessors go, so that owners can tell what they own; without it, the positions of the dead
+    /// have no owner yet.
+    pub fn kill(&mut self, share: f64, is_noticed: bool, dice: &mut Dice) {
+        self.is_noticed = is_noticed;
         for host in 0..self.hosts.len() {
             self.is_dead[host] = dice.share() < share;
         }

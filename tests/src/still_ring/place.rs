@@ -74,9 +74,9 @@ impl StillRing {
         let listed = usize::from(self.setup.successors).min(count - 1);
         let after = (1..=listed).map(|step| members[(here + step) % count].clone());
         let mut before = (1..count).map(|step| &members[(here + count - step) % count]);
-        let living = before.find(|peer| !self.is_dead[self.number(peer.name())]);
+        let is_known = |peer: &&Peer| !self.is_noticed || !self.is_dead[self.number(peer.name())];
         Pointers {
-            predecessor: living.cloned(),
+            predecessor: before.find(is_known).cloned(),
             successors: after.collect(),
             fingers: FingerTable::ideal(self.setup.finger_bits, me, members, listed),
         }

@@ -50,7 +50,7 @@ fn rings_of_one_and_two_know_everything() {
 fn the_dead_are_met_and_gone_round_in_every_lookup_anew() {
     let mut ring = StillRing::of_size(papers(20), 200);
     let mut dice = Dice::new(3);
-    ring.kill(0.4, &mut dice);
+    ring.kill(0.4, true, &mut dice);
     assert!((90..150).contains(&ring.living()), "{}", ring.living());
     let (origin, mut timeouts) = (ring.any_host(&mut dice), 0);
     for _ in 0..200 {
@@ -66,6 +66,41 @@ fn the_dead_are_met_and_gone_round_in_every_lookup_anew() {
         assert_eq!(again.timeouts(), walked.timeouts(), "nothing was learned");
     }
     assert!(timeouts > 200, "{timeouts}");
+}
+
+#[test]
+fn before_anybody_noticed_positions_of_the_dead_have_no_owner_rather_than_a_wrong_one() {
+    let mut ring = StillRing::of_size(papers(20), 200);
+    let mut dice = Dice::new(6);
+    ring.kill(0.3, false, &mut dice);
+    let mut failed = 0;
+    for _ in 0..500 {
+        let (origin, target) = (ring.any_host(&mut dice), any_id(&mut dice));
+        match ring.lookup(origin, target, LookupMode::Recursive).result {
+            Ok(found) => assert_eq!(&found.owner, ring.owner(&target)),
+            Err(_) => failed += 1,
+        }
+    }
+    assert!((75..225).contains(&failed), "{failed}");
+}
+
+/// The tail of a successor list is dead: a node asked the first it knew beyond it, far past the
+/// owner, and the lookup went round the ring until its hops were used up.
+#[test]
+fn a_list_whose_tail_is_dead_leads_no_lookup_past_the_owner() {
+    let mut dice = Dice::new(7);
+    for round in 0..4 {
+        let mut ring = StillRing::of_size(Setup::of_nodes(&format!("tail-{round}"), 1, 16), 1000);
+        ring.kill(0.4, true, &mut dice);
+        for _ in 0..1000 {
+            let (origin, target) = (ring.any_host(&mut dice), any_id(&mut dice));
+            let walked = ring.lookup(origin, target, LookupMode::Recursive);
+            let found = walked
+                .result
+                .expect("sixteen successors name somebody alive");
+            assert_eq!(&found.owner, ring.owner(&target));
+        }
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub struct Walked {
     pub result: LookupResult,
     /// What was sent for it; nothing unless the ring weighs.
     pub traffic: Traffic,
+    dead: Vec<usize>,
 }
 
 impl Walked {
@@ -36,7 +37,13 @@ impl Walked {
         self.rpcs().saturating_sub(1)
     }
 
-    /// Dead nodes met.
+    /// Different dead nodes met.
+    #[must_use]
+    pub fn dead_met(&self) -> u64 {
+        self.dead.len() as u64
+    }
+
+    /// Attempts to reach a dead node: another hop may try the same one again.
     #[must_use]
     pub fn timeouts(&self) -> u64 {
         let found = self.result.as_ref();
@@ -58,6 +65,7 @@ impl StillRing {
             active: VecDeque::from([origin]),
             result: None,
             traffic: Traffic::default(),
+            dead: Vec::new(),
         };
         while let Some(host) = walk.active.pop_front() {
             while let Some(output) = self.router(host).poll_output() {
@@ -67,6 +75,7 @@ impl StillRing {
         Walked {
             result: walk.result.unwrap_or(Err(LookupFailure::Deadline)),
             traffic: walk.traffic,
+            dead: walk.dead,
         }
     }
 
@@ -81,6 +90,9 @@ impl StillRing {
                 let now = self.now();
                 let number = self.number(&to);
                 if self.is_dead[number] {
+                    if !walk.dead.contains(&number) {
+                        walk.dead.push(number);
+                    }
                     return self.router(from).handle_unreachable(&to, now);
                 }
                 self.ask(from, number, request, message);
@@ -161,6 +173,7 @@ struct Walk {
     active: VecDeque<usize>,
     result: Option<LookupResult>,
     traffic: Traffic,
+    dead: Vec<usize>,
 }
 
 const TICKET: u64 = 1;
