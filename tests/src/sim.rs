@@ -29,3 +29,6 @@ pub use self::net::{Path, Side};
 pub use self::setup::{LogSetup, Setup};
 pub use self::tally::{FaultKind, Tally};
 pub use self::world::World;
+
+#[cfg(test)]
+mod tests;
