@@ -6,8 +6,11 @@
 //! owners or members, and injects nothing that the real shell rules out.
 
 mod agenda;
+pub mod campaign;
+mod clients;
 mod clock;
 mod drive;
+mod faults;
 mod happening;
 pub mod history;
 mod host;
@@ -15,9 +18,14 @@ mod inject;
 mod judge;
 mod life;
 mod link;
+mod liveness;
+mod look;
+pub mod marks;
 mod net;
 mod observe;
+pub mod run;
 pub mod setup;
+pub mod swarm;
 pub mod tally;
 mod turn;
 mod wall;

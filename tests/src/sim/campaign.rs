@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::history;
 use super::marks::Marks;
-use super::run::{Outcome, run_seed};
+use super::run::{Manner, Outcome, run_seed};
 use super::tally::Tally;
 
 /// Which seeds, and how.
@@ -148,13 +148,13 @@ struct Ran {
 impl Ran {
     fn new(seed: u64) -> Self {
         let is_twice = seed.is_multiple_of(TWICE_EVERY);
-        let mut outcome = run_caught(seed);
+        let mut outcome = run_caught(seed, is_twice);
         if let (true, Ok(first)) = (is_twice, &outcome) {
-            match run_caught(seed) {
+            match run_caught(seed, true) {
                 Ok(second) if second.hash == first.hash => {}
                 Ok(second) => {
                     let (first, second) = (first.hash, second.hash);
-                    let why = format!("not the same twice: {first:016x}, then {second:016x}");
+                    let why = format!("not the same twice: {first:x?}, then {second:x?}");
                     outcome = Err(why);
                 }
                 Err(why) => outcome = Err(why),
@@ -169,8 +169,12 @@ impl Ran {
 }
 
 /// Runs a seed; what panics in it is a failure of the seed like any other.
-pub fn run_caught(seed: u64) -> Result<Outcome, String> {
-    catch_unwind(AssertUnwindSafe(|| run_seed(seed))).map_err(|panic| {
+pub fn run_caught(seed: u64, is_hashed: bool) -> Result<Outcome, String> {
+    let manner = Manner {
+        is_hashed,
+        ..Manner::default()
+    };
+    catch_unwind(AssertUnwindSafe(|| run_seed(seed, manner))).map_err(|panic| {
         let words = panic_words(&*panic);
         format!("it panicked: {words}")
     })

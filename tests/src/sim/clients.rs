@@ -20,6 +20,10 @@ use crate::log_script::key_of;
 /// The requests under way.
 pub(super) struct Clients {
     asked: BTreeMap<Ticket, Asked>,
+    /// A request whose answer somebody waits for.
+    awaited: Option<Ticket>,
+    /// That answer.
+    answer: Option<ClientAnswer>,
     dice: Dice,
 }
 
@@ -42,18 +46,13 @@ enum What {
     Lookup(Id),
 }
 
-/// An answer that somebody waits for by name.
-#[derive(Debug)]
-pub(super) struct Heard {
-    pub(super) ticket: Ticket,
-    pub(super) answer: ClientAnswer,
-}
-
 impl Clients {
     /// Nothing is asked.
     pub(super) fn new(seed: u64) -> Self {
         Self {
             asked: BTreeMap::new(),
+            awaited: None,
+            answer: None,
             dice: Dice::new(seed ^ 0xc11e_0475),
         }
     }
@@ -190,16 +189,28 @@ impl Clients {
         Some(ticket)
     }
 
-    /// Takes the answers over and has them judged; gives back each.
+    /// Takes the answers over and has them judged.
     pub(super) fn hear(
         &mut self,
         world: &mut World,
         history: &mut History,
         marks: &mut Marks,
-    ) -> Result<Option<Heard>, String> {
-        let Some((node, ticket, answer)) = world.poll_answer() else {
-            return Ok(None);
-        };
+    ) -> Result<(), String> {
+        while let Some((node, ticket, answer)) = world.poll_answer() {
+            self.take(node, ticket, answer, world, history, marks)?;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        node: usize,
+        ticket: Ticket,
+        answer: ClientAnswer,
+        world: &World,
+        history: &mut History,
+        marks: &mut Marks,
+    ) -> Result<(), String> {
         let Some(asked) = self.asked.remove(&ticket) else {
             return Err(format!("node {node} answers {ticket:?} again: {answer:?}"));
         };
@@ -209,7 +220,22 @@ impl Clients {
         asked
             .judge(&answer, history, &now)
             .map_err(|why| format!("node {node} answers {ticket:?}: {why}"))?;
-        Ok(Some(Heard { ticket, answer }))
+        if self.awaited == Some(ticket) {
+            self.awaited = None;
+            self.answer = Some(answer);
+        }
+        Ok(())
+    }
+
+    /// The answer to this request is kept for [`Clients::take_awaited`].
+    pub(super) fn await_answer(&mut self, ticket: Ticket) {
+        self.awaited = Some(ticket);
+        self.answer = None;
+    }
+
+    /// The answer that was awaited, when it has come.
+    pub(super) fn take_awaited(&mut self) -> Option<ClientAnswer> {
+        self.answer.take()
     }
 
     /// A node's process has ended: it answers nothing any more.
@@ -232,9 +258,8 @@ impl Clients {
 
     /// Whether every request was answered in time.
     pub(super) fn check_deadlines(&self, world: &World) -> Result<(), String> {
-        let is_late = |asked: &Asked| {
-            asked.by < world.now() && world.state(asked.node) == NodeState::Serving
-        };
+        let is_late =
+            |asked: &Asked| asked.by < world.now() && world.state(asked.node) == NodeState::Serving;
         let mut late = self.asked.iter().filter(|(_, asked)| is_late(asked));
         late.next().map_or(Ok(()), |(ticket, asked)| {
             let Asked {
@@ -245,11 +270,6 @@ impl Clients {
                 "{ticket:?} of {at:?} at node {node} has no answer: {what:?} of key {key}"
             ))
         })
-    }
-
-    /// How many requests are under way.
-    pub(super) fn len(&self) -> usize {
-        self.asked.len()
     }
 }
 

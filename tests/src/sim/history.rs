@@ -8,11 +8,13 @@
 //! again, so that a write whose owner was silent may be applied more than once.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use node::engine::shard::TtlPolicy;
 use proto::key::Key;
 use proto::version::Version;
+use serde::Serialize;
 
 use super::wall::Wall;
 use crate::log_oracle::Found;
@@ -21,16 +23,14 @@ use crate::log_script::{key_of, value_of};
 /// All writes of a run, and what each host must hold.
 #[derive(Debug)]
 pub struct History {
-    /// Whether an answer promises to survive a power cut: `fsync = always`.
-    pub(super) is_strict: bool,
     pub(super) seed: u64,
     pub(super) ttl: TtlPolicy,
     pub(super) hosts: Vec<Book>,
     pub(super) writes: Vec<Write>,
     /// The writes of each key, in the order in which they were sent.
     pub(super) by_key: Vec<Vec<WriteId>>,
-    /// The write that a version was seen with.
-    pub(super) named: BTreeMap<Version, WriteId>,
+    /// The write that a version of a key was seen with: two shards of a node may give the same.
+    pub(super) named: BTreeMap<(usize, Version), WriteId>,
     /// How often each thing happened.
     pub tally: Tally,
 }
@@ -40,7 +40,7 @@ pub struct History {
 pub struct WriteId(pub usize);
 
 /// What was compared.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Tally {
     /// Writes that were acknowledged.
     pub acknowledged: u64,
@@ -62,6 +62,21 @@ pub struct Tally {
     pub repeated: u64,
     /// Promised writes that a weaker policy lost in a power cut, as it may.
     pub lost_weakly: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.unknown += other.unknown;
+        self.refused += other.refused;
+        self.values += other.values;
+        self.absent += other.absent;
+        self.records += other.records;
+        self.expired += other.expired;
+        self.unknown_applied += other.unknown_applied;
+        self.repeated += other.repeated;
+        self.lost_weakly += other.lost_weakly;
+    }
 }
 
 /// What one host must hold.
@@ -130,7 +145,7 @@ pub struct Sight {
 impl History {
     /// No writes, on hosts whose versions carry these names, for keys up to `keys`.
     #[must_use]
-    pub fn new(nodes: &[u64], keys: usize, is_strict: bool, ttl: TtlPolicy, seed: u64) -> Self {
+    pub fn new(nodes: &[u64], keys: usize, ttl: TtlPolicy, seed: u64) -> Self {
         let book = |node: &u64| Book {
             node: *node,
             wall: Wall::default(),
@@ -138,7 +153,6 @@ impl History {
             lost_at: None,
         };
         Self {
-            is_strict,
             seed,
             ttl,
             hosts: nodes.iter().map(book).collect(),
@@ -352,7 +366,7 @@ impl History {
             }
         }
         self.named
-            .retain(|version, _| version.node != node || *version <= newest);
+            .retain(|(of, version), _| *of != key || version.node != node || *version <= newest);
     }
 
     /// A wall clock was set.
@@ -410,9 +424,10 @@ impl History {
         host.ok_or_else(|| format!("no host gives versions like {version:?}"))
     }
 
-    /// A version belongs to one write.
+    /// A version of a key belongs to one write.
     pub(super) fn name(&mut self, version: Version, id: WriteId) -> Result<(), String> {
-        let known = *self.named.entry(version).or_insert(id);
+        let key = self.writes[id.0].key;
+        let known = *self.named.entry((key, version)).or_insert(id);
         if known == id {
             return Ok(());
         }

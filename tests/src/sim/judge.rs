@@ -26,7 +26,7 @@ impl History {
         self.check_expiry(host, id, found, sent, now)
             .map_err(wrong)?;
         self.check_stamp(host, found.version, now).map_err(wrong)?;
-        let is_new = !self.named.contains_key(&found.version);
+        let is_new = !self.named.contains_key(&(sent.key, found.version));
         self.name(found.version, id)?;
         let repeats =
             matches!(self.writes[id.0].outcome, Outcome::Stored(it) if it != found.version);

@@ -11,6 +11,7 @@ use node::engine::shard::shard_of;
 use node::engine::store::ScanCursor;
 use proto::chord::Phase;
 use proto::key::Key;
+use proto::peer::Peer;
 
 use super::agenda::Agenda;
 use super::clients::{Clients, walls};
@@ -20,6 +21,7 @@ use super::history::{self, History};
 use super::look::Seen;
 use super::marks::{Mark, Marks};
 use super::net::nanos;
+use super::setup::Setup;
 use super::swarm::Swarm;
 use super::tally::Tally;
 use super::watch::Watcher;
@@ -134,7 +136,10 @@ impl Run {
     fn new(seed: u64) -> Self {
         let swarm = Swarm::new(seed);
         let world = World::new(swarm.setup.clone());
-        let names = (0..swarm.setup.nodes).map(|node| world.version_node(node));
+        let names = (0..swarm.setup.nodes).map(|node| {
+            let peer = Peer::derive(&swarm.setup.params, &Setup::name(node), 0);
+            peer.map_or(0, |peer| peer.id().high())
+        });
         let names: Vec<u64> = names.collect();
         let (keys, ttl) = (swarm.load.keys, swarm.setup.ttl);
         let mut run = Self {
@@ -264,9 +269,10 @@ impl Run {
             is_up && (self.is_member(*other) || self.nodes[*other].founds)
         };
         let founds = !others.iter().any(has_ring);
+        let mood = self.world.disk(node);
         let book = &mut self.nodes[node];
         book.founds = founds;
-        book.had_disk_faults = false;
+        book.had_disk_faults = mood != self.swarm.setup.disk;
         let bootstrap = if founds { &[][..] } else { &others[..] };
         self.world.start(node, bootstrap);
     }
@@ -283,16 +289,13 @@ impl Run {
     }
 
     fn after_step(&mut self, ring_changed: bool) -> Result<(), String> {
-        while self
-            .clients
-            .hear(&mut self.world, &mut self.history, &mut self.marks)?
-            .is_some()
-        {}
+        self.clients
+            .hear(&mut self.world, &mut self.history, &mut self.marks)?;
         while let Some(happening) = self.world.poll_happening() {
             self.take_note(happening)?;
         }
         if ring_changed && self.swarm.is_calm {
-            self.check_ring()?;
+            self.look_at_calm_ring()?;
         }
         if self.world.steps() > STEPS_MAX {
             return Err(format!("{STEPS_MAX} events are too many"));
@@ -303,8 +306,7 @@ impl Run {
     fn take_note(&mut self, happening: Happening) -> Result<(), String> {
         match happening {
             Happening::Recovered { report, .. } => {
-                self.marks
-                    .hit_if(Mark::TornTailCut, report.torn_bytes > 0);
+                self.marks.hit_if(Mark::TornTailCut, report.torn_bytes > 0);
                 self.marks
                     .hit_if(Mark::ManySegmentsRecovered, report.segments >= 3);
                 self.marks

@@ -152,7 +152,11 @@ fn setup(seed: u64, profile: Profile, dice: &mut Dice) -> Setup {
     let mut setup = Setup::new(seed, nodes);
     setup.cores = 1 + u8::from(dice.one_in(if is_log { 4 } else { 2 }));
     let successors = u8::try_from(2 + dice.below(3)).expect("few successors");
-    setup.params.successors = if profile == Profile::Calm { 4 } else { successors };
+    setup.params.successors = if profile == Profile::Calm {
+        4
+    } else {
+        successors
+    };
     let many = !is_log && profile != Profile::Calm && dice.one_in(4);
     setup.virtual_nodes = if many { 2 } else { 1 };
     setup.stabilize_interval = Duration::from_millis([250, 500, 1_000][dice.index(3)]);

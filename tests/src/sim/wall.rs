@@ -33,12 +33,6 @@ impl Wall {
         jumps.fold(from.1.min(to.1), u64::min)
     }
 
-    /// The most it read between two moments.
-    pub(super) fn most(&self, from: (Duration, u64), to: (Duration, u64)) -> u64 {
-        let jumps = self.between(from.0, to.0).map(|jump| jump.before_ms);
-        jumps.fold(from.1.max(to.1), u64::max)
-    }
-
     /// The most it ever read, with its reading now.
     pub(super) fn latest(&self, now_ms: u64) -> u64 {
         let jumps = self.jumps.iter().map(|jump| jump.before_ms);
@@ -62,8 +56,6 @@ mod tests {
         wall.jump(at(2), 2_000, 1_000);
         assert_eq!(wall.least((at(1), 1_000), (at(3), 2_000)), 1_000);
         assert_eq!(wall.least((at(0), 500), (at(3), 2_000)), 500);
-        assert_eq!(wall.most((at(1), 1_000), (at(3), 1_900)), 2_000);
-        assert_eq!(wall.most((at(2) + at(1), 1_900), (at(4), 2_900)), 2_900);
         assert_eq!(wall.latest(1_500), 2_000);
     }
 }

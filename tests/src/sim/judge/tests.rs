@@ -23,7 +23,7 @@ impl Story {
             min_s: 1,
             max_s: 1_000,
         };
-        let history = History::new(&[NODE], 4, true, ttl, 1);
+        let history = History::new(&[NODE], 4, ttl, 1);
         Self {
             history,
             at_ms: 1_000,
