@@ -17,25 +17,26 @@ pub enum Bug {
     CutAtFirstBad,
     /// The log: the checksum does not cover the length.
     ChecksumWithoutLength,
-    /// The log: segments are made anew without zeros and all have the same salt.
+    /// The log: all segments have the same salt, one that anybody can guess.
     NoSalt,
     /// The log: a sync that failed is tried again, and its second answer believed.
     SyncRetried,
-    /// The log: compaction drops a tombstone while older records of its key are left.
+    /// The log: compaction does not begin with the oldest segment, so that tombstones go before the
+    /// records they bury.
     TombstoneDropped,
+    /// The log: compaction moves a record whose tombstone is on its way, and so behind it.
+    TombstoneOvertaken,
     /// The store: recovery counts a lifetime from the restart.
     TtlFromRestart,
-    /// The store: lifetimes are counted by the clock of the gateway.
-    TtlByGateway,
     /// The gateway: a write whose owner is silent is reported as failed.
     TimeoutIsFailure,
     /// The gateway: the number of a request is given again at once.
     NumberReused,
-    /// The ring: notify adopts a predecessor without asking whether it lives.
+    /// The ring: nobody asks whether an old predecessor still lives: a dead one stays.
     DeadPredecessor,
     /// The ring: a copied list is taken over in any order.
     UnorderedList,
-    /// The ring: a lookup may go back and forth between stale fingers.
+    /// The ring: a lookup may walk back from wherever it arrived, as often as it likes.
     HopLoop,
 }
 
@@ -50,8 +51,8 @@ impl Bug {
         Self::NoSalt,
         Self::SyncRetried,
         Self::TombstoneDropped,
+        Self::TombstoneOvertaken,
         Self::TtlFromRestart,
-        Self::TtlByGateway,
         Self::TimeoutIsFailure,
         Self::NumberReused,
         Self::DeadPredecessor,

@@ -12,6 +12,7 @@ use proto::message::{
     Failed, FailureCode, LookupAnswer, LookupFailure, LookupMode, Message, RequestId, Route,
 };
 use proto::peer::NodeName;
+use proto::planted::{self, Bug};
 use proto::time::Now;
 
 use super::core::Core;
@@ -340,7 +341,8 @@ impl Core {
             return;
         };
         let sent = operation.asked > 0 || matches!(operation.task, Task::Handed);
-        let code = if sent && operation.write {
+        let is_unknown = sent && operation.write && !planted::is(Bug::TimeoutIsFailure);
+        let code = if is_unknown {
             FailureCode::Unknown
         } else {
             code.unwrap_or(FailureCode::NoRoute)

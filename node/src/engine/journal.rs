@@ -7,6 +7,7 @@
 //! may be served.
 
 use proto::key::{KEY_BYTES, Key};
+use proto::planted::{self, Bug};
 use proto::time::Now;
 use proto::version::{Version, VersionClock};
 use thiserror::Error;
@@ -321,7 +322,8 @@ impl Shard {
             // What the store still holds lives, whatever the clock says now: the sweep decides.
             let held = store.get_prepared(probe, &record.key, 0);
             held.is_some_and(|held| held.version == record.version)
-                && !pending.contains(probe.hash(), &record.key)
+                && (!pending.contains(probe.hash(), &record.key)
+                    || planted::is(Bug::TombstoneOvertaken))
         });
     }
 
@@ -359,11 +361,15 @@ fn restore(
     match entry {
         Entry::Put(record) => {
             clock.observe(record.version);
+            let mut record = *record;
+            if planted::is(Bug::TtlFromRestart) && record.expiry_ms != 0 {
+                record.expiry_ms += now.wall_ms.saturating_sub(record.version.wall_ms());
+            }
             if is_expired(record.expiry_ms, now.wall_ms) {
                 store.remove_older(&record.key, record.version);
                 return Ok(());
             }
-            let put = store.put(record, now);
+            let put = store.put(&record, now);
             put.map(|_| ()).map_err(|error| told(&error, memory_max))
         }
         Entry::Delete { key, version } => {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proto::chord::MemberSnapshot;
+use proto::chord::{MemberSnapshot, Ring, Router};
 use proto::message::{GetNeighbours, Message, Neighbours, RequestId};
 use proto::peer::NodeName;
 use proto::time::Now;
@@ -44,6 +44,18 @@ impl Core {
     #[must_use]
     pub fn is_member(&self) -> bool {
         !self.view.own.is_empty() && self.view.own.iter().all(|member| member.serving)
+    }
+
+    /// The members of this node; only core 0 has them.
+    #[must_use]
+    pub const fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
+    }
+
+    /// What looks owners up.
+    #[must_use]
+    pub const fn router(&self) -> &Router {
+        &self.router
     }
 
     /// Asks what the crawl wants asked, and answers the operators when it is complete.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use crate::id::{ID_BITS, Id};
 use crate::peer::{NodeName, Peer};
 
-use super::LookupResult;
 use super::bounds::FINGER_INTERVALS_MAX;
 use super::member::{Chord, Reason};
+use super::{LookupResult, Pace};
 
 /// The fingers of one member.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -203,13 +203,20 @@ impl Chord {
         } else {
             self.fingers.refresh.pause
         };
-        self.fingers.refresh.next = now + self.dice.around(pause);
+        let pause = match self.config.pace {
+            Pace::Papers if !is_quick => self.dice.papers_pause(self.config.stabilize_interval),
+            _ => self.dice.around(pause),
+        };
+        self.fingers.refresh.next = now + pause;
     }
 
     /// Fingers on a node that is gone.
     pub(super) fn drop_fingers(&mut self, node: &NodeName, now: Duration) {
         if self.fingers.retain(|_, owner| owner.name() != node) {
             self.changed();
+            if self.config.pace == Pace::Papers {
+                return;
+            }
             let interval = self.config.stabilize_interval;
             self.fingers.refresh.pause = interval;
             let next = now + self.dice.around(interval);
@@ -232,7 +239,11 @@ impl Chord {
         };
         refresh.cursor = 0;
         refresh.is_first = false;
-        refresh.next = now + self.dice.around(refresh.pause);
+        refresh.next = now
+            + match self.config.pace {
+                Pace::Adaptive => self.dice.around(refresh.pause),
+                Pace::Papers => self.dice.papers_pause(interval),
+            };
     }
 }
 

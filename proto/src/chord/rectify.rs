@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::id::Id;
 use crate::peer::Peer;
+use crate::planted::{self, Bug};
 
 use super::Phase;
 use super::asks::Purpose;
@@ -34,6 +35,9 @@ impl Chord {
         let is_closer = candidate.id().is_between(&old.id(), &self.me.id());
         if is_closer || self.check.gone == Some(old.id()) {
             return self.take_predecessor(candidate, now);
+        }
+        if planted::is(Bug::DeadPredecessor) {
+            return;
         }
         let heir = self.check.heir.as_ref();
         if heir.is_none_or(|heir| candidate.id().is_between(&heir.id(), &self.me.id())) {

@@ -7,10 +7,10 @@ use crate::id::Id;
 use crate::message::{Message, Neighbours, Notify};
 use crate::peer::Peer;
 
-use super::Phase;
 use super::asks::Purpose;
 use super::bounds::{CHASES_MAX, EAGERNESS};
 use super::member::Chord;
+use super::{Pace, Phase};
 
 /// The clockwork of stabilisation, and the round under way.
 #[derive(Clone, Debug)]
@@ -57,8 +57,18 @@ impl Chord {
         }
     }
 
+    /// The first round of a new member begins at once.
+    pub(super) fn first_round(&mut self, now: Duration) {
+        self.stabilising.next = now;
+        self.stabilising.pause = self.eager_pause();
+        self.stabilising.quiet = 0;
+    }
+
     /// The next round begins after `pause` at the latest.
     pub(super) fn hasten_round(&mut self, now: Duration, pause: Duration) {
+        if self.config.pace == Pace::Papers {
+            return;
+        }
         self.stabilising.next = self.stabilising.next.min(now + pause);
         self.stabilising.pause = self.eager_pause();
         self.stabilising.quiet = 0;
@@ -203,6 +213,10 @@ impl Chord {
             return;
         }
         let interval = self.config.stabilize_interval;
+        if self.config.pace == Pace::Papers {
+            self.stabilising.next = now + self.dice.papers_pause(interval);
+            return;
+        }
         if round.changed {
             self.stabilising.quiet = 0;
             self.stabilising.pause = self.eager_pause();

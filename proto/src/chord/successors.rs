@@ -3,6 +3,7 @@
 
 use crate::id::Id;
 use crate::peer::{NodeName, Peer};
+use crate::planted::{self, Bug};
 
 /// The list of one member.
 #[derive(Clone, Debug)]
@@ -43,7 +44,9 @@ impl SuccessorList {
         let mut next: Vec<Peer> = Vec::with_capacity(self.len_max);
         for peer in head.into_iter().chain(rest).take(self.len_max) {
             let after = next.last().map_or(self.me, Peer::id);
-            if peer.id() == self.me || !peer.id().is_between(&after, &self.me) {
+            let is_ordered =
+                peer.id().is_between(&after, &self.me) || planted::is(Bug::UnorderedList);
+            if peer.id() == self.me || !is_ordered {
                 break;
             }
             next.push(peer.clone());

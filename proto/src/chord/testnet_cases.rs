@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::time::Now;
 
 use super::testnet::{INTERVAL, Net, Plan, name, sorted_peers};
-use super::{Chord, ChordConfig, ChordOutput, Misbehaviour, Pointers, RouterOutput};
+use super::{Chord, ChordConfig, ChordOutput, Misbehaviour, Pace, Pointers, RouterOutput};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -501,6 +501,7 @@ fn answer_that_speaks_for_another_is_refused() {
         params: net.params.clone(),
         stabilize_interval: INTERVAL,
         finger_bits: 4,
+        pace: Pace::Adaptive,
         bootstrap: vec![],
     };
     let ids = RequestIds::new(0, 1, 0);

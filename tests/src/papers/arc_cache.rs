@@ -33,17 +33,17 @@ pub fn run(scale: Scale, progress: &Progress) -> Chapter {
     let mut lines = Vec::new();
     for nodes in sizes {
         let windows = measure(nodes, progress);
-        let mut line = Vec::new();
+        let (mut line, mut begin) = (Vec::new(), 0.0);
         for (window, until) in windows.iter().zip(WINDOWS) {
-            let before = until / 2.0;
             table.row([
                 Cell::from(nodes),
-                Cell::from(format!("{before}–{until}")),
+                Cell::from(format!("{begin}–{until}")),
                 Cell::Figure(window.off.mean(), 2),
                 Cell::Figure(window.on.mean(), 2),
                 Cell::Figure(window.hits as f64 / window.on.total() as f64 * 100.0, 1),
             ]);
             line.push((until, window.on.mean()));
+            begin = until;
         }
         lines.push((nodes, line));
         let last = windows.last().map_or(f64::NAN, |window| window.on.mean());
@@ -77,7 +77,12 @@ struct Window {
 
 fn measure(nodes: usize, progress: &Progress) -> Vec<Window> {
     let setup = Setup::of_nodes("cache", 4, 16);
+    let without = Setup {
+        arcs_max: 0,
+        ..setup.clone()
+    };
     let mut ring = StillRing::of_size(setup, nodes);
+    let mut cold = StillRing::of_size(without, nodes);
     let mut windows = vec![Window::default(); WINDOWS.len()];
     let mut dice = Dice::new(nodes as u64);
     for _ in 0..GATEWAYS {
@@ -92,10 +97,7 @@ fn measure(nodes: usize, progress: &Progress) -> Vec<Window> {
                 assert_eq!(&found.owner, ring.owner(&target), "nothing changes");
                 window.hits += u64::from(found.route.cached);
                 window.on.add(walked.rpcs());
-            }
-            for _ in 0..COLD_LOOKUPS {
-                let target = any_id(&mut dice);
-                let walked = ring.lookup(gateway, target, LookupMode::Recursive);
+                let walked = cold.lookup(gateway, target, LookupMode::Cached);
                 window.off.add(walked.rpcs());
             }
             made = until;
@@ -105,8 +107,7 @@ fn measure(nodes: usize, progress: &Progress) -> Vec<Window> {
     windows
 }
 
-/// Ends of the windows in sizes of the ring; each begins at half of it, the first at none.
+/// Ends of the windows in sizes of the ring.
 const WINDOWS: [f64; 7] = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 const GATEWAYS: usize = 4;
-const COLD_LOOKUPS: usize = 500;
 const WARM_RPCS_MAX: f64 = 1.05;

@@ -32,7 +32,7 @@ pub fn run(scale: Scale, progress: &Progress) -> Chapter {
             ("paper", "mean"),
         ],
     );
-    let rings = |v: u16| (scale.choose(3_000_000, 600_000) / NODES / usize::from(v)).max(4);
+    let rings = |v: u16| (scale.choose(6_000_000, 2_000_000) / NODES / usize::from(v)).max(4);
     let all = BALANCES.iter().map(|row| rings(row.virtual_nodes)).sum();
     progress.begin("load balance", all);
     let mut measured = Vec::new();

@@ -33,7 +33,7 @@ pub fn table2(scale: Scale, progress: &Progress) -> Chapter {
             ("not confirmed", "lookups"),
         ],
     );
-    let rings = scale.choose(40, 10);
+    let rings = scale.choose(40, 20);
     progress.begin("simultaneous failures", FAILURES.len() * 2 * rings);
     let (mut paths, mut timeouts) = (Vec::new(), Vec::new());
     for published in FAILURES {
@@ -143,8 +143,9 @@ fn gates(chapter: &mut Chapter, published: Failures, found: &Found, unnoticed: &
             expected,
             expected * TOLERANCE,
         );
-        let by = published.timeouts * TOLERANCE;
-        let paper = Gate::within(name("mean timeouts"), timeouts, published.timeouts, by);
+        let by = found.dead_deviation() * DEVIATIONS_MAX;
+        let what = name("mean timeouts, by the scatter of one network");
+        let paper = Gate::within(what, timeouts, published.timeouts, by);
         chapter.gates.extend([own, paper]);
     }
 }
@@ -171,7 +172,13 @@ fn plot(paths: &[(f64, f64)], timeouts: &[(f64, f64)]) -> Plot {
 
 const TOLERANCE: f64 = 0.05;
 
+/// The papers measured one network for each p. Five comparisons that all hold with 95 %.
+const DEVIATIONS_MAX: f64 = 2.58;
+
 const TABLE2_NOTE: &str = "\
+The papers' timeouts are those of one network for each p, and networks scatter by more than 10 %; \
+at p = 0.1 and 0.2 they are above what their own path lengths cost, path·p/(1−p), which is what our \
+means are held against. 
 Predecessors are those after the first notice of a death; successor lists and fingers still name \
 the dead. *Not confirmed* is the share of lookups that end without an owner when not even the \
 predecessors are repaired: an owner answers for what it knows to be its own, so the positions of \

@@ -59,7 +59,7 @@ pub fn run(scale: Scale, progress: &Progress) -> Chapter {
 /// Nodes, rings, lookups in each ring.
 fn sizes(scale: Scale) -> Vec<(usize, usize, usize)> {
     let rings = 10;
-    let lookups = scale.choose(20_000, 2_000);
+    let lookups = scale.choose(20_000, 8_000);
     let small = [8, 16, 32, 64].map(|nodes| (nodes, rings, lookups));
     let published = PATH_LENGTHS.map(|published| (published.nodes, rings, lookups));
     let large = [65_536, 262_144, LARGEST].map(|nodes| (nodes, 1, 5 * lookups));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::chord::{Chord, ChordConfig, FingerTable, Pointers, Ring, Router, RouterConfig};
+use proto::chord::{Chord, ChordConfig, FingerTable, Pace, Pointers, Ring, Router, RouterConfig};
 use proto::message::RequestIds;
 use proto::peer::Peer;
 use proto::time::Now;
@@ -59,6 +59,7 @@ impl StillRing {
         let config = ChordConfig {
             params: self.params.clone(),
             stabilize_interval: Duration::from_secs(1),
+            pace: Pace::Adaptive,
             finger_bits: self.setup.finger_bits,
             bootstrap: Vec::new(),
         };

@@ -3,6 +3,7 @@
 
 use proto::key::{KEY_BYTES, Key};
 use proto::limits::VALUE_BYTES_MAX;
+use proto::planted::{self, Bug};
 use proto::version::Version;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -92,7 +93,7 @@ impl<'a> Entry<'a> {
         let length = length_at(bytes)?;
         let record = bytes.get(..length)?;
         let checksum = u64::from_le_bytes(*record.first_chunk()?);
-        if xxh3_64_with_seed(record.get(8..)?, salt) != checksum {
+        if xxh3_64_with_seed(checked(record)?, salt) != checksum {
             return None;
         }
         Self::decode_checked(bytes, length)
@@ -212,8 +213,18 @@ fn record_head(kind: u8, length: usize, lsn: Lsn) -> [u8; PUT_HEAD_BYTES] {
 
 /// Writes the checksum of a record that is whole otherwise.
 fn seal(record: &mut [u8], salt: u64) {
-    let checksum = xxh3_64_with_seed(&record[8..], salt);
+    let covered = checked(record).expect("a record has a head");
+    let checksum = xxh3_64_with_seed(covered, salt);
     record[..8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// The part of a record that its checksum covers.
+#[inline]
+fn checked(record: &[u8]) -> Option<&[u8]> {
+    if planted::is(Bug::ChecksumWithoutLength) {
+        return record.get(12..record.len() / ALIGN_BYTES * ALIGN_BYTES);
+    }
+    record.get(8..)
 }
 
 /// The length that the record at the start of `bytes` claims, when a record can have it.

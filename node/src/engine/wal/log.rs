@@ -11,6 +11,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use proto::planted::{self, Bug};
 use proto::time::Now;
 
 use self::space::Round;
@@ -371,7 +372,12 @@ impl Log {
         compaction.moved_bytes += std::mem::take(&mut self.compaction.moved_bytes);
         self.compaction = compaction;
         if let Some(freed) = self.compaction.poll_freed(self.durable) {
-            let oldest = self.sealed.pop_front();
+            let oldest = if planted::is(Bug::TombstoneDropped) {
+                let at = self.sealed.iter().position(|it| *it == freed);
+                at.and_then(|at| self.sealed.remove(at))
+            } else {
+                self.sealed.pop_front()
+            };
             assert_eq!(oldest, Some(freed), "the oldest segment is compacted");
             self.sealed_bytes -= freed.file_bytes;
             self.end_segment(&freed);

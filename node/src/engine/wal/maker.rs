@@ -6,6 +6,8 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use proto::planted::{self, Bug};
+
 use super::buffer::BLOCK_BYTES;
 use super::disk::{DiskError, DiskErrorKind, DiskOp};
 use super::header::SegmentHeader;
@@ -248,6 +250,10 @@ impl Maker {
             Step::Heading(plan, _) if bytes == BLOCK_BYTES as u64 => Step::Syncing(plan),
             Step::Heading(..) => self.step,
             Step::Syncing(plan) => Step::Naming(plan),
+            Step::Naming(plan) if planted::is(Bug::NoFolderSync) => {
+                self.step = Step::Rest;
+                return Made::Segment(plan.number);
+            }
             Step::Naming(plan) => Step::NamingSync(plan),
             Step::NamingSync(plan) => {
                 self.step = Step::Rest;
@@ -304,6 +310,7 @@ impl Maker {
             {
                 Step::Giving(plan)
             }
+            Step::Syncing(_) if planted::is(Bug::SyncRetried) => return Made::Nothing,
             _ => return Made::Broken(error.reason.clone()),
         };
         Made::Full(error.reason.clone())

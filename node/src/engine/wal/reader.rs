@@ -5,6 +5,8 @@
 //! Knows nothing of other segments: which of the records count is decided by
 //! [`super::recovery`].
 
+use proto::planted::{self, Bug};
+
 use super::buffer::BLOCK_BYTES;
 use super::entry::{ALIGN_BYTES, COMMIT_BYTES, ENTRY_BYTES_MAX, Entry, PUT_HEAD_BYTES, Placed};
 use super::names::Lsn;
@@ -130,7 +132,12 @@ impl<'a> Reader<'a> {
     fn resume(&mut self) -> Piece<'a> {
         let from = self.at;
         self.budget = self.budget.saturating_sub(self.claimed(from));
-        let Some(to) = self.find(from.saturating_add(ALIGN_BYTES)) else {
+        let next = if planted::is(Bug::CutAtFirstBad) {
+            None
+        } else {
+            self.find(from.saturating_add(ALIGN_BYTES))
+        };
+        let Some(to) = next else {
             return self.end();
         };
         let is_commit =

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use proto::planted::{self, Bug};
+
 use super::disk::{DiskError, DiskErrorKind, DiskOp, JobId};
 use super::names::{FileName, Lsn, SegmentNumber};
 use super::settings::SyncPolicy;
@@ -122,6 +124,7 @@ impl Syncs {
                     Err(error.reason.clone())
                 });
             }
+            Err(_) if planted::is(Bug::SyncRetried) => return Some(Ok(None)),
             Err(error) => return Some(Err(error.reason.clone())),
         }
         round.attempts = 0;

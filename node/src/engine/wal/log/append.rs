@@ -1,6 +1,8 @@
 //! What is appended, and where it goes: batches in a row, segments in a row.
 //! A batch knows its place before the segment is there, because checksums depend on it.
 
+use proto::planted::{self, Bug};
+
 use super::{Log, SEAL_PAUSE, Seal, SealedSegment, Spare, Tail};
 use crate::engine::wal::batch::{BATCH_BYTES_MAX, Batch};
 use crate::engine::wal::buffer::{BLOCK_BYTES, Buffer};
@@ -132,7 +134,11 @@ impl Log {
         self.salts = self.salts.wrapping_add(SALT_STEP);
         Plan {
             number,
-            salt: mixed(self.salts),
+            salt: if planted::is(Bug::NoSalt) {
+                0
+            } else {
+                mixed(self.salts)
+            },
         }
     }
 }
