@@ -1,101 +1,90 @@
-//! Scratch
-use crate::dice::Dice;
-use crate::still_ring::histogram::Histogram;
-use crate::still_ring::*;
-use clap::Args;
-use proto::message::LookupMode;
+//! The tables of the papers: which of them, and where their results go.
+//! The work is done by the modules of the library.
 
-/// The tables of the papers: parameters and output.
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::papers::chapter::Chapter;
+use crate::papers::report::{self, Report};
+use crate::papers::rounds::{Progress, Scale};
+use crate::papers::{arc_cache, balance, bases, failures, path_length, traffic};
+
+/// The tables of the papers: which of them, and where their results go.
 #[derive(Debug, Args)]
-pub(super) struct Papers {}
+pub(super) struct Papers {
+    /// Only these, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
+    only: Vec<Experiment>,
+    /// Parent of the folder with the results; `results` of the sources when left out
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Smaller rings and fewer lookups, in a few seconds; written only where --out says
+    #[arg(long)]
+    quick: bool,
+}
 
-fn many(
-    ring: &mut StillRing,
-    count: usize,
-    mode: LookupMode,
-    dice: &mut Dice,
-) -> (Histogram, Histogram, usize) {
-    let (mut f, mut t, mut bad) = (Histogram::default(), Histogram::default(), 0);
-    for _ in 0..count {
-        let (o, target) = (ring.any_host(dice), any_id(dice));
-        let w = ring.lookup(o, target, mode);
-        match &w.result {
-            Ok(found) => {
-                assert_eq!(&found.owner, ring.owner(&target));
-                f.add(w.forwards());
-                t.add(w.timeouts());
-            }
-            Err(_) => bad += 1,
+/// An experiment that can be asked for by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Experiment {
+    /// Path length from 8 to 1,000,000 nodes
+    Path,
+    /// Lookups after simultaneous failures (Table II)
+    Table2,
+    /// The same for nodes as they are shipped, 40 % dead
+    Failures,
+    /// Load balance with virtual nodes
+    Balance,
+    /// Base-2 and base-16 fingers
+    Bases,
+    /// Arc cache on and off
+    Cache,
+    /// Messages and bytes of a lookup
+    Traffic,
+}
+
+impl Experiment {
+    fn run(self, scale: Scale, progress: &Progress) -> Chapter {
+        match self {
+            Self::Path => path_length::run(scale, progress),
+            Self::Table2 => failures::table2(scale, progress),
+            Self::Failures => failures::live(scale, progress),
+            Self::Balance => balance::run(scale, progress),
+            Self::Bases => bases::run(scale, progress),
+            Self::Cache => arc_cache::run(scale, progress),
+            Self::Traffic => traffic::run(scale, progress),
         }
     }
-    (f, t, bad)
 }
 
 impl Papers {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut dice = Dice::new(1);
-        for n in [128usize, 1024, 16384] {
-            let at = std::time::Instant::now();
-            let mut all = Histogram::default();
-            let mut badn = 0;
-            for r in 0..10 {
-                let mut ring = StillRing::of_size(Setup::of_papers(&format!("r{r}"), 1, 1), n);
-                let (f, _, bad) = many(&mut ring, 10000, LookupMode::Recursive, &mut dice);
-                all.join(&f);
-                badn += bad;
-            }
-            let want = (n as f64).log2() / 2.0 - 0.13;
-            println!(
-                "N {n} mean {:.3} want {want:.3} 1-99 {}-{} bad {badn} {:?}",
-                all.mean(),
-                all.quantile(0.01),
-                all.quantile(0.99),
-                at.elapsed()
-            );
-        }
-        for mode in [LookupMode::Recursive, LookupMode::Iterative] {
-            for direct in [false, true] {
-                for p in 0..=5 {
-                    let (mut f, mut t, mut badn) = (Histogram::default(), Histogram::default(), 0);
-                    for r in 0..4 {
-                        let mut ring = StillRing::of_size(
-                            Setup {
-                                direct,
-                                ..Setup::of_papers(&format!("r{r}"), 1, 20)
-                            },
-                            1000,
-                        );
-                        ring.kill(p as f64 / 10.0, false, &mut dice);
-                        let (a, b, bad) = many(&mut ring, 5000, mode, &mut dice);
-                        f.join(&a);
-                        t.join(&b);
-                        badn += bad;
-                    }
-                    println!(
-                        "{mode:?} direct {direct} p {p} path {:.3} timeouts {:.3} bad {badn}",
-                        f.mean(),
-                        t.mean()
-                    );
-                }
+    pub(super) fn run(self) -> Result<()> {
+        let about = "The tables of the Chord papers, from the production machines.";
+        let report = Report::begin("papers", about);
+        let scale = if self.quick {
+            Scale::Quick
+        } else {
+            Scale::Full
+        };
+        let progress = Progress::shown();
+        let mut chapters = Vec::new();
+        for experiment in Experiment::value_variants() {
+            if self.only.is_empty() || self.only.contains(experiment) {
+                let chapter = experiment.run(scale, &progress);
+                progress.print(&report::section(&chapter));
+                chapters.push(chapter);
             }
         }
-        for (n, bits) in [(1000, 1), (1000, 4), (10000, 1), (10000, 4)] {
-            let mut ring = StillRing::of_size(Setup::of_papers("b", bits, 16), n);
-            let (f, _, bad) = many(&mut ring, 10000, LookupMode::Recursive, &mut dice);
-            println!("N {n} bits {bits} {:.3} {bad}", f.mean());
+        progress.end();
+        if self.out.is_some() || !self.quick {
+            let folder = report.write(self.out.as_deref(), &chapters)?;
+            println!("{}", folder.display());
         }
-        let at = std::time::Instant::now();
-        let mut ring = StillRing::of_size(Setup::of_papers("m", 1, 1), 1_000_000);
-        println!("built {:?}", at.elapsed());
-        let (f, _, bad) = many(&mut ring, 20000, LookupMode::Recursive, &mut dice);
-        println!("1M {:.3} {bad} {:?}", f.mean(), at.elapsed());
-        println!(
-            "{}",
-            std::fs::read_to_string("/proc/self/status")?
-                .lines()
-                .filter(|l| l.starts_with("VmHWM"))
-                .collect::<String>()
-        );
+        let gates: usize = chapters.iter().map(|chapter| chapter.gates.len()).sum();
+        let misses: usize = chapters.iter().map(Chapter::misses).sum();
+        println!("{} of {gates} gates met", gates - misses);
+        ensure!(misses == 0, "{misses} gates were missed");
         Ok(())
     }
 }
