@@ -113,6 +113,7 @@ impl Cast {
         ChordConfig {
             params: self.params.clone(),
             stabilize_interval: Duration::ZERO,
+            pace: Pace::Adaptive,
             finger_bits: 1,
             bootstrap: self.peers.iter().map(|peer| peer.name().clone()).collect(),
         }
