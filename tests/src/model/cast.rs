@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use proto::chord::ChordConfig;
+use proto::chord::{ChordConfig, Pace};
 use proto::id::Id;
 use proto::message::{JoinAnswer, Message, Neighbours};
 use proto::peer::{NodeName, Peer, RingParams};
