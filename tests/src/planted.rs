@@ -92,17 +92,21 @@ impl Hunts {
         hunted
     }
 
-    /// The first seed that fails, and why.
+    /// The first seed that fails, and does not without the bug; and why.
     fn hunt(&self, bug: Bug, from: u64) -> Option<(u64, String)> {
-        planted::plant(Some(bug));
-        let found = (from..from + self.seeds_max).find_map(|seed| {
-            let why = match run_caught(seed, false) {
-                Ok(outcome) => outcome.verdict.err()?,
-                Err(why) => why,
-            };
-            Some((seed, why))
-        });
-        planted::plant(None);
-        found
+        (from..from + self.seeds_max).find_map(|seed| {
+            planted::plant(Some(bug));
+            let why = failure(seed);
+            planted::plant(None);
+            let is_found = why.is_some() && failure(seed).is_none();
+            Some((seed, why.filter(|_| is_found)?))
+        })
+    }
+}
+
+fn failure(seed: u64) -> Option<String> {
+    match run_caught(seed, false) {
+        Ok(outcome) => outcome.verdict.err(),
+        Err(why) => Some(why),
     }
 }
