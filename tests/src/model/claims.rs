@@ -42,11 +42,16 @@ impl Assumption {
     pub fn allows(self, cells: &Cells, state: &RingState, victim: Rank) -> bool {
         let mut after = state.clone();
         after.fail(victim);
+        let members = |rank: &Rank| after.member(*rank).is_some();
+        let left = cells.cast().ranks().filter(members).count();
         match self {
+            _ if left == 0 => false,
             Self::Nothing => true,
             Self::Successors => keeps_successors(cells, state, &after),
             Self::Proof => {
-                keeps_successors(cells, state, &after) && every_outlook_holds(cells, &after)
+                left > cells.cast().successors()
+                    && keeps_successors(cells, state, &after)
+                    && every_outlook_holds(cells, &after)
             }
         }
     }
@@ -81,9 +86,11 @@ pub const fn is_about_a_list(violation: &Violation) -> bool {
 
 fn small_ring(mut pointers: Vec<MemberState>, len_max: usize) -> Vec<Violation> {
     let mut by_itself: Vec<Id> = Vec::new();
+    let live: Vec<Id> = pointers.iter().filter(|m| m.live).map(|m| m.id).collect();
     for member in &mut pointers {
         if member.successors.is_empty() {
-            let next = member.predecessor.unwrap_or(member.id);
+            let before = member.predecessor.filter(|before| live.contains(before));
+            let next = before.unwrap_or(member.id);
             member.successors.push(next);
             by_itself.extend((next == member.id).then_some(next));
         }

@@ -12,7 +12,6 @@ use std::sync::{Mutex, PoisonError};
 use proto::chord::invariant::is_ideal;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::cast::Rank;
 use super::cell::Cells;
 use super::rules::{self, Action, Scope};
 use super::state::{Flight, RingState, SLOTS};
@@ -144,7 +143,8 @@ fn is_stabilising(cells: &Cells, state: &RingState) -> bool {
 fn arrive(cells: &Cells, state: &RingState) -> RingState {
     let mut now = state.clone();
     for _ in 0..ARRIVALS_MAX {
-        let Some(after) = arrivals(cells, &now).find_map(|what| rules::apply(cells, &now, what))
+        let Some(after) =
+            arrivals(cells, &now).find_map(|what| rules::apply(cells, ALL_AT_ONCE, &now, what))
         else {
             break;
         };
@@ -173,7 +173,8 @@ fn arrivals<'a>(cells: &'a Cells, state: &'a RingState) -> impl Iterator<Item = 
 }
 
 /// Joiners try every member in turn, members stabilise in turn.
-fn sweep(cells: &Cells, state: &RingState) -> RingState {
+#[must_use]
+pub fn sweep(cells: &Cells, state: &RingState) -> RingState {
     let mut now = state.clone();
     for rank in cells.cast().ranks() {
         for before in cells.cast().ranks() {
@@ -190,10 +191,10 @@ fn sweep(cells: &Cells, state: &RingState) -> RingState {
 fn look_up(cells: &Cells, state: &RingState) -> Option<RingState> {
     let mut now = state.clone();
     for rank in cells.cast().ranks() {
-        let owner = cells
-            .cast()
-            .ranks()
-            .find(|owner| owns(cells, &now, *owner, rank));
+        let others = cells.cast().ranks().filter(|other| *other != rank);
+        let mut members = others.filter_map(|other| now.member(other));
+        let owner = members.find(|owner| rules::owns(cells.cast(), owner, rank));
+        let owner = owner.map(|owner| owner.rank());
         if let Some(owner) = owner {
             now = after(cells, &now, Action::LookUp(rank, owner));
         }
@@ -201,19 +202,8 @@ fn look_up(cells: &Cells, state: &RingState) -> Option<RingState> {
     (now != *state).then_some(now)
 }
 
-/// Whether `owner` would answer a lookup of `rank` as its owner, by its own predecessor.
-fn owns(cells: &Cells, state: &RingState, owner: Rank, rank: Rank) -> bool {
-    let id = cells.cast().peer(rank).id();
-    let member = state.member(owner).filter(|_| owner != rank);
-    member.is_some_and(|member| {
-        let upto = cells.cast().peer(owner).id();
-        let before = member.essence().predecessor;
-        before.is_none_or(|before| id.is_between(&before, &upto))
-    })
-}
-
 fn after(cells: &Cells, state: &RingState, action: Action) -> RingState {
-    match rules::apply(cells, state, action) {
+    match rules::apply(cells, ALL_AT_ONCE, state, action) {
         Some(next) => arrive(cells, &next),
         None => state.clone(),
     }
@@ -224,6 +214,13 @@ fn digest(state: &RingState) -> u64 {
     state.hash(&mut hasher);
     hasher.finish()
 }
+
+/// On the way to healing every question is answered before the next thing happens.
+const ALL_AT_ONCE: Scope = Scope {
+    self_lookups: true,
+    returns: false,
+    shortcuts: true,
+};
 
 const SHARDS: usize = 64;
 

@@ -39,6 +39,8 @@ pub struct Scope {
     pub self_lookups: bool,
     /// Who has failed may come back, as one of the joins.
     pub returns: bool,
+    /// Questions whose way makes no difference are answered at once.
+    pub shortcuts: bool,
 }
 
 /// Everything that can happen in a state but a failure, in a fixed order.
@@ -65,20 +67,26 @@ pub fn actions(cells: &Cells, scope: Scope, state: &RingState, found: &mut Vec<A
         found.push(Action::Round(rank));
         if scope.self_lookups && member.essence().seeks_itself {
             let others = cast.ranks().filter(|other| *other != rank);
-            let others = others.filter(|other| state.member(*other).is_some());
+            let alone = is_alone(member);
+            let others = others.filter(|other| match state.member(*other) {
+                Some(owner) => !alone || owns(cast, owner, rank),
+                None => false,
+            });
             found.extend(others.map(|owner| Action::LookUp(rank, owner)));
         }
     }
 }
 
 /// What becomes of a state; `None` when nothing changes.
-pub fn apply(cells: &Cells, state: &RingState, action: Action) -> Option<RingState> {
+pub fn apply(cells: &Cells, scope: Scope, state: &RingState, action: Action) -> Option<RingState> {
     let mut next = state.clone();
     let net = &mut next;
     match action {
         Action::Round(rank) => {
             give(cells, net, rank, Input::Timer)?;
-            serve_head(cells, net, rank);
+            if scope.shortcuts {
+                serve_head(cells, net, rank);
+            }
         }
         Action::Serve(asker, slot) => serve(cells, net, asker, slot)?,
         Action::Answer(asker, slot) => answer(cells, net, asker, slot)?,
@@ -94,14 +102,25 @@ pub fn apply(cells: &Cells, state: &RingState, action: Action) -> Option<RingSta
             net.take_notice(from, to);
             give(cells, net, to, Input::Notified(from))?;
         }
-        Action::Join(joiner, before) => join(cells, net, joiner, before)?,
-        Action::LookUp(rank, owner) => look_up(cells, net, rank, owner)?,
+        Action::Join(joiner, before) => join(cells, scope, net, joiner, before)?,
+        Action::LookUp(rank, owner) => look_up(cells, scope, net, rank, owner)?,
         Action::Fail(rank) => {
             net.failures -= 1;
             net.fail(rank);
         }
     }
     (next != *state).then_some(next)
+}
+
+/// Whether `owner` would answer a lookup of `rank` as its owner, by its own predecessor.
+pub fn owns(cast: &Cast, owner: &Cell, rank: Rank) -> bool {
+    let (id, upto) = (cast.peer(rank).id(), cast.peer(owner.rank()).id());
+    let before = owner.essence().predecessor;
+    before.is_none_or(|before| id.is_between(&before, &upto))
+}
+
+fn is_alone(cell: &Cell) -> bool {
+    cell.essence().predecessor.is_none() && cell.successors().is_empty()
 }
 
 fn in_flight(cast: &Cast, state: &RingState, asker: Rank, slot: Slot, found: &mut Vec<Action>) {
@@ -171,16 +190,28 @@ fn answer(cells: &Cells, net: &mut RingState, asker: Rank, slot: Slot) -> Option
     give(cells, net, asker, Input::Answered(purpose, said)).map(|_| ())
 }
 
-fn join(cells: &Cells, net: &mut RingState, joiner: Rank, before: Rank) -> Option<()> {
+fn join(
+    cells: &Cells,
+    scope: Scope,
+    net: &mut RingState,
+    joiner: Rank,
+    before: Rank,
+) -> Option<()> {
     if net.at(joiner).is_none() {
         net.joins -= 1;
         net.put(cells.cell(Actor::joining(cells.cast(), joiner)));
     }
     give(cells, net, joiner, Input::PlaceFound(before))?;
-    take_up_place(cells, net, joiner)
+    take_up_place(cells, scope, net, joiner)
 }
 
-fn look_up(cells: &Cells, net: &mut RingState, rank: Rank, owner: Rank) -> Option<()> {
+fn look_up(
+    cells: &Cells,
+    scope: Scope,
+    net: &mut RingState,
+    rank: Rank,
+    owner: Rank,
+) -> Option<()> {
     if net.flight(rank, Slot::Join) != Flight::None {
         return None;
     }
@@ -190,12 +221,12 @@ fn look_up(cells: &Cells, net: &mut RingState, rank: Rank, owner: Rank) -> Optio
     if after.essence().asking == before.essence().asking {
         return None;
     }
-    take_up_place(cells, net, rank)
+    take_up_place(cells, scope, net, rank)
 }
 
 /// A Join is put when it is about to arrive, and a refusal comes back at once.
-fn take_up_place(cells: &Cells, net: &mut RingState, joiner: Rank) -> Option<()> {
-    if net.flight(joiner, Slot::Join) == Flight::Asked {
+fn take_up_place(cells: &Cells, scope: Scope, net: &mut RingState, joiner: Rank) -> Option<()> {
+    if scope.shortcuts && net.flight(joiner, Slot::Join) == Flight::Asked {
         serve(cells, net, joiner, Slot::Join)?;
         let said = net.flight(joiner, Slot::Join);
         if !matches!(said, Flight::Answered(Said::Accepted(_))) {

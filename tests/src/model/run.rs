@@ -11,7 +11,7 @@ use super::actor::Actor;
 use super::cast::{Cast, Rank};
 use super::cell::Cells;
 use super::claims::{Assumption, is_about_a_list};
-use super::healing::{Healing, Way};
+use super::healing::{Healing, Way, sweep};
 use super::rules::{self, Action, Scope};
 use super::state::RingState;
 
@@ -79,6 +79,7 @@ impl Plan {
             scope: Scope {
                 self_lookups: true,
                 returns: false,
+                shortcuts: false,
             },
             bug: None,
             split: false,
@@ -159,7 +160,7 @@ impl Model for SmallRing {
                 state.put(self.cells.cell(actor));
             }
         }
-        vec![state]
+        vec![sweep(&self.cells, &state)]
     }
 
     fn actions(&self, state: &RingState, actions: &mut Vec<Action>) {
@@ -174,7 +175,7 @@ impl Model for SmallRing {
     }
 
     fn next_state(&self, state: &RingState, action: Action) -> Option<RingState> {
-        rules::apply(&self.cells, state, action)
+        rules::apply(&self.cells, self.plan.scope, state, action)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

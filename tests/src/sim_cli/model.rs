@@ -25,6 +25,8 @@ pub(super) struct Model {
     #[arg(long)]
     returns: bool,
     #[arg(long)]
+    shortcuts: bool,
+    #[arg(long)]
     split: bool,
 }
 
@@ -38,6 +40,7 @@ impl Model {
         let mut plan = Plan::of(&self.drawing, self.joins, self.failures, assume);
         plan.scope.self_lookups = !self.no_lookups;
         plan.scope.returns = self.returns;
+        plan.scope.shortcuts = self.shortcuts;
         plan.split = self.split;
         let report = plan.explore(Effort {
             threads: self.threads,
