@@ -17,4 +17,5 @@ pub mod published;
 pub mod report;
 pub mod rounds;
 pub mod table;
+pub mod table3;
 pub mod traffic;
