@@ -7,6 +7,7 @@
 //! lookup learns from the one before. Pointers are ideal but for the dead ones, which stay in
 //! successor lists and fingers.
 
+mod forecast;
 pub mod histogram;
 mod place;
 mod traffic;
@@ -19,6 +20,7 @@ use proto::chord::{ARCS_MAX, Router};
 use proto::id::Id;
 use proto::peer::{NodeName, Peer, RingParams};
 
+pub use forecast::Forecast;
 pub use traffic::Traffic;
 pub use walk::Walked;
 
