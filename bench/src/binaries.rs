@@ -16,6 +16,8 @@ pub struct Binaries {
     pub chordite: PathBuf,
     /// `loadgen`.
     pub loadgen: PathBuf,
+    /// `sim`, which only predictions need.
+    pub sim: PathBuf,
     /// This executable.
     pub bench: PathBuf,
 }
@@ -31,6 +33,7 @@ impl Binaries {
         let binaries = Self {
             chordite: folder.join("chordite"),
             loadgen: folder.join("loadgen"),
+            sim: folder.join("sim"),
             bench,
         };
         let there = binaries.chordite.exists() && binaries.loadgen.exists();

@@ -13,6 +13,7 @@ pub mod calendar;
 pub mod deadline;
 pub mod disk;
 pub mod echo;
+pub mod forecast;
 pub mod generator;
 pub mod log_watch;
 pub mod machine;

@@ -29,6 +29,14 @@ pub enum Measure {
     P99OverP50,
     /// Mean number of nodes contacted for a lookup or request, the owner included.
     RpcsMean,
+    /// The mean that the simulator predicts for cold lookups of this very ring.
+    ForecastRpcsMean,
+    /// How far the mean of the cold lookups is from that.
+    ForecastMeanAway,
+    /// Total variation distance of the hops of cold lookups from the predicted ones.
+    ForecastDistance,
+    /// The distance that chance alone makes of so many lookups, on average.
+    ForecastNoise,
     /// The generator's own processor time for each answered request.
     GeneratorCpuPerRequest,
     /// Processor time of all server processes over wall time.
@@ -84,7 +92,8 @@ impl Measure {
             | Self::PutP99 => "µs",
             Self::RequestsPerCpuSecond | Self::Rate | Self::Commits | Self::RecoveryRate => "1/s",
             Self::P99OverP50 | Self::SpaceRatio | Self::WriteAmplification => "×",
-            Self::RpcsMean => "rpcs",
+            Self::RpcsMean | Self::ForecastRpcsMean | Self::ForecastMeanAway => "rpcs",
+            Self::ForecastDistance | Self::ForecastNoise => "%",
             Self::ServerCpuShare => "% of a core",
             Self::ResidentOverhead | Self::AccountedOverhead => "B/record",
             Self::SupersededShare | Self::RefusedShare => "%",
@@ -105,6 +114,10 @@ impl Measure {
             Self::P99 => "p99",
             Self::P99OverP50 => "p99_over_p50",
             Self::RpcsMean => "rpcs_mean",
+            Self::ForecastRpcsMean => "forecast_rpcs_mean",
+            Self::ForecastMeanAway => "forecast_mean_away",
+            Self::ForecastDistance => "forecast_distance",
+            Self::ForecastNoise => "forecast_noise",
             Self::GeneratorCpuPerRequest => "generator_cpu_per_request",
             Self::ServerCpuShare => "server_cpu_share",
             Self::ResidentOverhead => "resident_overhead",

@@ -105,6 +105,12 @@ impl Ring {
         &self.nodes
     }
 
+    /// What each node was told to be, beside what it is by itself.
+    #[must_use]
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.options.settings
+    }
+
     /// Process ids of its nodes.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {

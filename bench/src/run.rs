@@ -197,7 +197,7 @@ impl<'a> Round<'a> {
             return self.turns.take(running, load, given, files);
         }
         let mut running = self.start(subject)?;
-        if load.kind.is_preloaded() {
+        if load.is_preloaded() {
             self.write_keys(subject, &running, load)?;
         }
         let found = self.turns.take(&mut running, load, given, files)?;
@@ -235,7 +235,7 @@ impl<'a> Round<'a> {
                 .subjects_of(load)
                 .any(|other| other.name == subject.name);
             let keys = (load.keys, load.value_bytes);
-            if !taken || !load.kind.is_preloaded() || written.contains(&keys) {
+            if !taken || !load.is_preloaded() || written.contains(&keys) {
                 continue;
             }
             self.write_keys(subject, running, load)?;

@@ -124,6 +124,15 @@ impl Running {
         }
     }
 
+    /// The ring that it is, if it is one.
+    #[must_use]
+    pub const fn ring(&self) -> Option<&Ring> {
+        match &self.server {
+            Server::Ring(ring) => Some(ring),
+            Server::Echo { .. } | Server::Rival(_) | Server::Disk(_) => None,
+        }
+    }
+
     /// The folder of the disk program's segments.
     #[must_use]
     pub fn segments(&self) -> Option<&Path> {

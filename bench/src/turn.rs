@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::binaries::Binaries;
 use crate::disk::DiskOutcome;
+use crate::forecast::Forecast;
 use crate::generator::Run;
 use crate::log_watch::{LogCounters, SpaceWatch};
 use crate::measure::{self, Figures, Measure};
@@ -96,6 +97,7 @@ impl Turns<'_> {
         folder: &Path,
     ) -> Result<Findings> {
         let run = self.run(running, load, given)?;
+        let forecast = self.forecast(running, load, folder)?;
         let admins = running.admins();
         let watch = load.watch.then(|| SpaceWatch::start(admins.clone()));
         let log_before = LogCounters::read(&admins)?;
@@ -111,12 +113,33 @@ impl Turns<'_> {
         if let (Some(before), Some(after)) = (log_before, LogCounters::read(&admins)?) {
             figures.extend(after.figures_since(&before, seconds));
         }
+        figures.extend(
+            forecast
+                .into_iter()
+                .flat_map(|it| it.figures(&outcome.summary)),
+        );
         let ratio = watch.map(SpaceWatch::stop).transpose()?.flatten();
         figures.extend(ratio.map(|ratio| (Measure::SpaceRatio, ratio)));
         Ok(Findings {
             figures,
             limits: limits(&outcome.summary, given.rate.is_some()),
         })
+    }
+
+    /// The prediction for a ring whose lookups are held against one, once the ring has settled.
+    fn forecast(&self, running: &Running, load: &Load, folder: &Path) -> Result<Option<Forecast>> {
+        if !load.forecast {
+            return Ok(None);
+        }
+        let ring = running.ring().context("only a ring has hops to predict")?;
+        let forecast = Forecast::of(self.binaries, ring)?;
+        forecast.await_settled(ring)?;
+        fs::create_dir_all(folder)?;
+        fs::write(
+            folder.join(FORECAST_FILE),
+            serde_json::to_vec_pretty(&forecast)?,
+        )?;
+        Ok(Some(forecast))
     }
 
     fn run(&self, running: &Running, load: &Load, given: Given) -> Result<Run> {
@@ -280,6 +303,9 @@ fn limits(summary: &Summary, is_open: bool) -> Vec<String> {
 const PRELOAD_RUN: Duration = Duration::from_millis(200);
 
 const SLACK: Duration = Duration::from_secs(30);
+
+/// What was predicted for a turn, beside the generator's files.
+const FORECAST_FILE: &str = "forecast.json";
 
 /// What a put takes in the log beside its value: header, version, expiry and key.
 const PUT_HEAD_BYTES: u32 = 80;

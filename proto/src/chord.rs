@@ -12,6 +12,7 @@ mod bounds;
 mod cache;
 mod departure;
 mod dice;
+mod essence;
 mod fingers;
 mod forward;
 mod inbox;
@@ -41,7 +42,9 @@ use crate::message::{LookupFailure, Message, ReplyTo, RequestId, Route};
 use crate::peer::{NodeName, Peer, RingParams};
 
 pub use arcs::ArcCache;
+pub use asks::Purpose;
 pub use bounds::ARCS_MAX;
+pub use essence::Essence;
 pub use fingers::FingerTable;
 pub use member::{Chord, MemberSnapshot, Pointers};
 pub use misbehaviour::Misbehaviour;
@@ -59,8 +62,22 @@ pub struct ChordConfig {
     pub stabilize_interval: Duration,
     /// Bits of a finger digit (`finger_bits`): 1 for base 2, 4 for base 16.
     pub finger_bits: u8,
+    /// How the work of keeping the pointers right is spread over time.
+    pub pace: Pace,
     /// Whom to join through; empty starts a ring.
     pub bootstrap: Vec<NodeName>,
+}
+
+/// How the work of keeping the pointers right is spread over time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Pace {
+    /// Eager after a change, slowing down while nothing happens.
+    #[default]
+    Adaptive,
+    /// As the papers simulate it (Stoica et al. 2003, section VI-E): rounds, and refreshes of one
+    /// finger each, at intervals drawn from half to one and a half of `stabilize_interval`,
+    /// whatever happens. Only reproductions of their tables use it.
+    Papers,
 }
 
 /// Where a member stands.

@@ -36,6 +36,11 @@ impl Dice {
         self.below(chances) == 0
     }
 
+    /// A number from 0, included, to 1, excluded.
+    pub const fn share(&mut self) -> f64 {
+        (self.roll() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// Fills with noise.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {

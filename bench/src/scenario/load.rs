@@ -54,6 +54,9 @@ pub struct Load {
     /// How lookups are carried out.
     #[serde(default = "cached")]
     pub lookup_mode: String,
+    /// Whether the hops of its lookups are held against a prediction for the ring.
+    #[serde(default)]
+    pub forecast: bool,
     /// Requests a second of an open loop.
     pub rate: Option<f64>,
     /// Open loop at half the rate that this load reached.
@@ -76,6 +79,15 @@ pub struct Load {
     pub watch: bool,
 }
 
+impl Load {
+    /// Whether the keys are written before the first turn: lookups ask who would own a key, and not
+    /// for its value.
+    #[must_use]
+    pub fn is_preloaded(&self) -> bool {
+        self.kind.is_preloaded() && self.lookups < 1.0
+    }
+}
+
 /// Kinds of loads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,9 +106,7 @@ pub enum LoadKind {
 }
 
 impl LoadKind {
-    /// Whether the keys are written before the first turn.
-    #[must_use]
-    pub const fn is_preloaded(self) -> bool {
+    const fn is_preloaded(self) -> bool {
         matches!(self, Self::Requests | Self::Restart)
     }
 }

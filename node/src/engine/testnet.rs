@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use proto::chord::{ChordConfig, RouterConfig};
+use proto::chord::{ChordConfig, Pace, RouterConfig};
 use proto::message::Role;
 use proto::peer::{NodeName, RingParams};
 use proto::time::Now;
@@ -361,6 +361,7 @@ pub(super) fn config(node: usize, core: u8, cores: u8, bootstrap: &[NodeName]) -
             params: params(),
             stabilize_interval: Duration::from_secs(1),
             finger_bits: 4,
+            pace: Pace::Adaptive,
             bootstrap: bootstrap.to_vec(),
         },
         router: RouterConfig::new(params(), name),

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use core_affinity::CoreId;
-use proto::chord::{ChordConfig, RouterConfig};
+use proto::chord::{ChordConfig, Pace, RouterConfig};
 use proto::peer::Peer;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -283,6 +283,7 @@ fn core_config(config: &Config, core: u8, seed: u64) -> CoreConfig {
             params: params.clone(),
             stabilize_interval: config.stabilize_interval,
             finger_bits: config.finger_bits,
+            pace: Pace::Adaptive,
             bootstrap: config.bootstrapper.clone(),
         },
         router: RouterConfig::new(params.clone(), config.advertise.clone()),

@@ -34,6 +34,12 @@ impl Dice {
         let share = u32::try_from(self.below(257)).unwrap_or(0);
         middle * 7 / 8 + middle * share / 1024
     }
+
+    /// Uniform from half of `middle` to one and a half.
+    pub(super) fn papers_pause(&mut self, middle: Duration) -> Duration {
+        let share = u32::try_from(self.below(1025)).unwrap_or(0);
+        middle / 2 + middle * share / 1024
+    }
 }
 
 #[cfg(test)]

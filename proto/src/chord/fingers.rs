@@ -11,9 +11,9 @@ use std::time::Duration;
 use crate::id::{ID_BITS, Id};
 use crate::peer::{NodeName, Peer};
 
-use super::LookupResult;
 use super::bounds::FINGER_INTERVALS_MAX;
 use super::member::{Chord, Reason};
+use super::{LookupResult, Pace};
 
 /// The fingers of one member.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -169,8 +169,11 @@ impl Chord {
         };
         let horizon = self.me.id().distance_to(&last.id());
         let first = self.fingers.first_beyond(&horizon);
-        let index = self.fingers.refresh.cursor.max(first);
-        if index >= self.fingers.len() {
+        let index = match self.config.pace {
+            Pace::Papers if !self.fingers.refresh.is_first => self.papers_index(),
+            _ => self.fingers.refresh.cursor.max(first),
+        };
+        if index < first || index >= self.fingers.len() {
             return self.end_cycle(first, now);
         }
         self.fingers.refresh.cursor = index;
@@ -203,13 +206,20 @@ impl Chord {
         } else {
             self.fingers.refresh.pause
         };
-        self.fingers.refresh.next = now + self.dice.around(pause);
+        let pause = match self.config.pace {
+            Pace::Papers if !is_quick => self.dice.papers_pause(self.config.stabilize_interval),
+            _ => self.dice.around(pause),
+        };
+        self.fingers.refresh.next = now + pause;
     }
 
     /// Fingers on a node that is gone.
     pub(super) fn drop_fingers(&mut self, node: &NodeName, now: Duration) {
         if self.fingers.retain(|_, owner| owner.name() != node) {
             self.changed();
+            if self.config.pace == Pace::Papers {
+                return;
+            }
             let interval = self.config.stabilize_interval;
             self.fingers.refresh.pause = interval;
             let next = now + self.dice.around(interval);
@@ -217,6 +227,15 @@ impl Chord {
                 self.fingers.refresh.next = self.fingers.refresh.next.min(next);
             }
         }
+    }
+
+    /// Any finger behind the first successor (`fix_fingers` of Stoica et al. 2001, Fig. 7). The list
+    /// stands for those that it covers, so their turns pass without a lookup.
+    fn papers_index(&mut self) -> u16 {
+        let head = self.successors.head().map(Peer::id).unwrap_or_default();
+        let first = self.fingers.first_beyond(&self.me.id().distance_to(&head));
+        let behind = usize::from(self.fingers.len() - first);
+        first + u16::try_from(self.dice.below(behind)).unwrap_or(0)
     }
 
     fn end_cycle(&mut self, first: u16, now: Duration) {
@@ -232,7 +251,11 @@ impl Chord {
         };
         refresh.cursor = 0;
         refresh.is_first = false;
-        refresh.next = now + self.dice.around(refresh.pause);
+        refresh.next = now
+            + match self.config.pace {
+                Pace::Adaptive => self.dice.around(refresh.pause),
+                Pace::Papers => self.dice.papers_pause(interval),
+            };
     }
 }
 

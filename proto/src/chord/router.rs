@@ -38,6 +38,9 @@ pub struct RouterConfig {
     pub direct: bool,
     /// Most arcs the arc cache keeps.
     pub arcs_max: usize,
+    /// Try a lookup again that failed or stays silent, up to its deadline. The papers count what
+    /// one attempt gives, so reproductions of their tables switch it off.
+    pub retry: bool,
 }
 
 impl RouterConfig {
@@ -49,6 +52,7 @@ impl RouterConfig {
             name,
             direct: true,
             arcs_max: ARCS_MAX,
+            retry: true,
         }
     }
 }

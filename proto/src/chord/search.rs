@@ -58,8 +58,13 @@ impl Search {
 impl Router {
     pub(super) fn begin_search(&mut self, search: Search, now: Duration) {
         let lookup = self.ids.issue();
+        let patience = if self.config.retry {
+            now + FIRST_PATIENCE
+        } else {
+            search.deadline
+        };
         self.searches.insert(lookup, search);
-        self.set_search_timer(lookup, now + FIRST_PATIENCE);
+        self.set_search_timer(lookup, patience);
         self.attempt(lookup, now);
     }
 
@@ -99,7 +104,7 @@ impl Router {
         let Some(search) = self.searches.get_mut(&lookup) else {
             return;
         };
-        let is_outside = !self.view.is_serving();
+        let is_outside = !self.view.is_serving() || !self.config.retry;
         if search.via.is_some() || is_outside || search.deadline <= now {
             return self.fail_search(lookup, reason);
         }

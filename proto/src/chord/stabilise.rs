@@ -7,10 +7,10 @@ use crate::id::Id;
 use crate::message::{Message, Neighbours, Notify};
 use crate::peer::Peer;
 
-use super::Phase;
 use super::asks::Purpose;
 use super::bounds::{CHASES_MAX, EAGERNESS};
 use super::member::Chord;
+use super::{Pace, Phase};
 
 /// The clockwork of stabilisation, and the round under way.
 #[derive(Clone, Debug)]
@@ -57,8 +57,19 @@ impl Chord {
         }
     }
 
+    /// The next round begins at once, whatever the pace: a new member's first, and the one after a
+    /// neighbour said that it leaves.
+    pub(super) fn round_at_once(&mut self, now: Duration) {
+        self.stabilising.next = now;
+        self.stabilising.pause = self.eager_pause();
+        self.stabilising.quiet = 0;
+    }
+
     /// The next round begins after `pause` at the latest.
     pub(super) fn hasten_round(&mut self, now: Duration, pause: Duration) {
+        if self.config.pace == Pace::Papers {
+            return;
+        }
         self.stabilising.next = self.stabilising.next.min(now + pause);
         self.stabilising.pause = self.eager_pause();
         self.stabilising.quiet = 0;
@@ -124,6 +135,19 @@ impl Chord {
         self.stabilising = Stabilising::default();
     }
 
+    pub(super) const fn is_stabilising(&self) -> bool {
+        self.stabilising.round.is_some()
+    }
+
+    /// Whom this member found dead lately, in the order of the ids.
+    pub(super) fn buried(&self) -> Vec<Id> {
+        let graves = self.stabilising.graves.iter();
+        let mut buried: Vec<_> = graves.map(|(id, _)| *id).collect();
+        buried.sort_unstable();
+        buried.dedup();
+        buried
+    }
+
     fn ask_head(&mut self, now: Duration) {
         if let Some(head) = self.successors.head().cloned() {
             return self.ask_neighbours(head, Purpose::Head, now);
@@ -181,11 +205,16 @@ impl Chord {
         self.tell(head.name(), Message::Notify(notify));
     }
 
-    fn mark_dead(&mut self, who: &Peer, now: Duration) {
+    pub(super) fn mark_dead(&mut self, who: &Peer, now: Duration) {
         if self.stabilising.graves.len() < GRAVES_MAX {
             let until = now + 2 * self.config.stabilize_interval;
             self.stabilising.graves.push((who.id(), until));
         }
+    }
+
+    /// Who was dead or had left joins anew.
+    pub(super) fn unbury(&mut self, who: &Peer) {
+        self.stabilising.graves.retain(|(id, _)| *id != who.id());
     }
 
     fn note_change(&mut self) {
@@ -203,6 +232,10 @@ impl Chord {
             return;
         }
         let interval = self.config.stabilize_interval;
+        if self.config.pace == Pace::Papers {
+            self.stabilising.next = now + self.dice.papers_pause(interval);
+            return;
+        }
         if round.changed {
             self.stabilising.quiet = 0;
             self.stabilising.pause = self.eager_pause();

@@ -14,8 +14,8 @@ use crate::time::Now;
 use super::dice::Dice;
 use super::invariant::{MemberState, check, is_ideal};
 use super::{
-    Chord, ChordConfig, ChordOutput, FingerTable, LookupResult, Phase, Pointers, Ring, Router,
-    RouterConfig, RouterOutput,
+    Chord, ChordConfig, ChordOutput, FingerTable, LookupResult, Pace, Phase, Pointers, Ring,
+    Router, RouterConfig, RouterOutput,
 };
 
 pub(super) fn params(successors: u8) -> RingParams {
@@ -359,6 +359,7 @@ impl Net {
             params: self.params.clone(),
             stabilize_interval: INTERVAL,
             finger_bits: self.plan.finger_bits,
+            pace: Pace::Adaptive,
             bootstrap,
         }
     }

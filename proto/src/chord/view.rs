@@ -141,8 +141,10 @@ impl RoutingView {
     /// Where a lookup for `target`, which no own member owns, goes next.
     ///
     /// Normally to the closest preceding member (Stoica et al. 2003, Fig. 5); to the successor of
-    /// the closest preceding member when that is an own one; back over predecessors when the lookup
-    /// arrived at a presumed owner behind whose back somebody joined. Going back only ever happens
+    /// the closest preceding member when that is an own one; to the owner itself when the rule allows
+    /// it and a successor list names one that is usable: whoever is known beyond the list may be far
+    /// past the owner. Back over predecessors when the lookup arrived at a presumed owner behind
+    /// whose back somebody joined. Going back only ever happens
     /// within a few gaps and each step is strictly nearer, so there is no loop.
     pub fn next_step(
         &self,
@@ -174,8 +176,9 @@ impl RoutingView {
         let is_listed = rule.direct
             && !follows_own
             && behind.is_some_and(|own| {
-                let horizon = own.horizon();
-                horizon.is_some_and(|horizon| own.me.id().distance_to(target) <= horizon)
+                let reach = own.me.id().distance_to(&following.id());
+                let is_ahead = own.me.id().distance_to(target) <= reach;
+                is_ahead && own.horizon().is_some_and(|horizon| reach <= horizon)
             });
         if own_precedes || walks_back || is_listed {
             to_owner
@@ -303,6 +306,9 @@ mod tests {
             view.next_step(&target, direct, |_| true),
             Step::Hop(&peers[4])
         );
+        let usable = |hop: &Peer| *hop != peers[4];
+        let past_the_list = view.next_step(&target, direct, usable);
+        assert_eq!(past_the_list, Step::Hop(&peers[3]), "6 is past the owner");
         let arrived = StepRule {
             arrived: true,
             ..RULE

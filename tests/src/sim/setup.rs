@@ -6,7 +6,7 @@ use std::time::Duration;
 use node::engine::core::CoreConfig;
 use node::engine::shard::{ShardConfig, TtlPolicy};
 use node::engine::wal::settings::{LogConfig, SyncPolicy};
-use proto::chord::{ChordConfig, RouterConfig};
+use proto::chord::{ChordConfig, Pace, RouterConfig};
 use proto::peer::{NodeName, Peer, RingParams};
 
 use super::drive::DiskMood;
@@ -137,6 +137,7 @@ impl Setup {
             chord: ChordConfig {
                 params: params.clone(),
                 stabilize_interval: self.stabilize_interval,
+                pace: Pace::Adaptive,
                 finger_bits: self.finger_bits,
                 bootstrap,
             },
