@@ -62,6 +62,19 @@ impl RequestIds {
         }
     }
 
+    /// The same, begun elsewhere in the sequence: a process that starts again gives other ids than
+    /// the one before it, whose answers may still be on their way.
+    #[must_use]
+    pub const fn starting_at(self, sequence: u32) -> Self {
+        Self { sequence, ..self }
+    }
+
+    /// The core that gives them out.
+    #[must_use]
+    pub const fn core(&self) -> u8 {
+        RequestId(self.prefix).core()
+    }
+
     /// The next id.
     pub fn issue(&mut self) -> RequestId {
         self.sequence = self.sequence.wrapping_add(1);

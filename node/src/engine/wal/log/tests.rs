@@ -393,14 +393,15 @@ fn a_segment_whose_last_record_reads_wrong_is_not_given_back() {
     while rig.log.sealed.len() < 3 {
         stamp += 1;
         rig.put(u8::try_from(stamp).unwrap(), stamp, 1000).unwrap();
-        rig.run();
-        rig.committed();
+        if stamp % 3 == 0 {
+            rig.run();
+            rig.committed();
+        }
+        assert_eq!(rig.log.report().segments_freed, 0, "everything lives");
     }
     let oldest = rig.log.sealed[0];
-    let file = rig
-        .files
-        .get_mut(&FileName::Segment(oldest.number))
-        .unwrap();
+    let name = FileName::Segment(oldest.number);
+    let file = rig.files.get_mut(&name).unwrap();
     let end = usize::try_from(oldest.end).unwrap();
     let last = file[..end].iter().rposition(|byte| *byte != 0).unwrap();
     file[last] ^= 1;
@@ -409,11 +410,8 @@ fn a_segment_whose_last_record_reads_wrong_is_not_given_back() {
     for _ in 0..200 {
         rig.rest(5);
     }
-    let report = rig.log.report();
-    assert!(
-        report.damage.is_some() && report.segments_freed == 0,
-        "{report:?}"
-    );
+    assert!(rig.log.report().damage.is_some(), "{:?}", rig.log.report());
+    assert!(rig.files.contains_key(&name), "it was given back");
 }
 
 #[test]
