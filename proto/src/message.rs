@@ -62,13 +62,17 @@ impl RequestIds {
         }
     }
 
-    /// The same, from another number on. What is answered over another link than it was asked over,
-    /// as lookups are, may be answered when the asking process has long been followed by another
-    /// one: their numbers must differ.
+    /// The same, begun elsewhere in the sequence: a process that starts again gives other ids than
+    /// the one before it, whose answers may still be on their way.
     #[must_use]
-    pub const fn starting_after(mut self, sequence: u32) -> Self {
-        self.sequence = sequence;
-        self
+    pub const fn starting_at(self, sequence: u32) -> Self {
+        Self { sequence, ..self }
+    }
+
+    /// The core that gives them out.
+    #[must_use]
+    pub const fn core(&self) -> u8 {
+        RequestId(self.prefix).core()
     }
 
     /// The next id.
