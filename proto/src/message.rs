@@ -71,6 +71,12 @@ impl RequestIds {
         self
     }
 
+    /// The core that gives them out.
+    #[must_use]
+    pub const fn core(&self) -> u8 {
+        RequestId(self.prefix).core()
+    }
+
     /// The next id.
     pub fn issue(&mut self) -> RequestId {
         self.sequence = self.sequence.wrapping_add(1);

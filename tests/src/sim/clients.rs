@@ -1,7 +1,7 @@
 //! Clients of a world: what they ask, what they hear, and that they hear something in time. What
 //! it means is judged by `history`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use node::engine::request::{ClientAnswer, ClientRequest, Ticket};
@@ -24,6 +24,10 @@ pub(super) struct Clients {
     awaited: Option<Ticket>,
     /// That answer.
     answer: Option<ClientAnswer>,
+    /// Requests of clients whose node has ended: an answer may have been on its way.
+    forgotten: BTreeSet<Ticket>,
+    /// Until when a node was stopped.
+    excused: BTreeMap<usize, Duration>,
     dice: Dice,
 }
 
@@ -53,6 +57,8 @@ impl Clients {
             asked: BTreeMap::new(),
             awaited: None,
             answer: None,
+            forgotten: BTreeSet::new(),
+            excused: BTreeMap::new(),
             dice: Dice::new(seed ^ 0xc11e_0475),
         }
     }
@@ -177,7 +183,8 @@ impl Clients {
             owner.unwrap_or(false)
         });
         let ticket = world.ask(node, core, request)?;
-        let by = world.now() + world.setup().request_deadline + ANSWER_SLACK;
+        let excused = self.excused.get(&node).copied().unwrap_or_default();
+        let by = world.now().max(excused) + world.setup().request_deadline + ANSWER_SLACK;
         let asked = Asked {
             what,
             node,
@@ -211,6 +218,9 @@ impl Clients {
         history: &mut History,
         marks: &mut Marks,
     ) -> Result<(), String> {
+        if self.forgotten.remove(&ticket) {
+            return Ok(());
+        }
         let Some(asked) = self.asked.remove(&ticket) else {
             return Err(format!("node {node} answers {ticket:?} again: {answer:?}"));
         };
@@ -240,16 +250,20 @@ impl Clients {
 
     /// A node's process has ended: it answers nothing any more.
     pub(super) fn forget(&mut self, node: usize, history: &mut History) {
-        self.asked.retain(|_, asked| {
+        let forgotten = &mut self.forgotten;
+        self.asked.retain(|ticket, asked| {
             if asked.node == node {
+                forgotten.insert(*ticket);
                 asked.give_up(history);
             }
             asked.node != node
         });
     }
 
-    /// A node gets that much more time to answer.
-    pub(super) fn excuse(&mut self, node: usize, time: Duration) {
+    /// A node is stopped for so long: it gets that much more time to answer, and what it is asked
+    /// meanwhile waits as well.
+    pub(super) fn excuse(&mut self, node: usize, time: Duration, now: Duration) {
+        self.excused.insert(node, now + time);
         let asked = self.asked.values_mut();
         asked
             .filter(|asked| asked.node == node)

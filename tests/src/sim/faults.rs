@@ -162,7 +162,9 @@ impl Run {
     fn pause(&mut self, node: usize) {
         if self.world.pause(node) {
             let time_ms = self.plan_undo(3_000, Undo::Resume(node));
-            self.clients.excuse(node, Duration::from_millis(time_ms));
+            let now = self.world.now();
+            self.clients
+                .excuse(node, Duration::from_millis(time_ms), now);
         }
     }
 

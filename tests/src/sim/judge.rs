@@ -21,7 +21,8 @@ impl History {
             let shown = self.shown(id);
             format!("host {host} shows {shown} as {:?}: {why}", found.version)
         };
-        self.check_writer(host, id, found.version).map_err(wrong)?;
+        self.check_writer(host, id, sent, found.version)
+            .map_err(wrong)?;
         self.check_floor(host, sent, found).map_err(wrong)?;
         self.check_expiry(host, id, found, sent, now)
             .map_err(wrong)?;
@@ -115,11 +116,17 @@ impl History {
         Err(format!("key {key} has the value of {}", self.shown(id)))
     }
 
-    fn check_writer(&self, host: usize, id: WriteId, version: Version) -> Result<(), String> {
+    fn check_writer(
+        &self,
+        host: usize,
+        id: WriteId,
+        sent: &Sight,
+        version: Version,
+    ) -> Result<(), String> {
         let write = &self.writes[id.0];
         match write.outcome {
             Outcome::Refused => return Err("it was refused".to_owned()),
-            Outcome::Lost if !write.may_repeat => {
+            Outcome::Lost if !write.may_repeat && !self.has_lost(host, sent.at) => {
                 return Err("its disk is gone".to_owned());
             }
             Outcome::Stored(stored) if stored != version && !write.may_repeat => {

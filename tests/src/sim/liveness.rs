@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use node::engine::request::{ClientAnswer, Ticket};
 use proto::id::Id;
-use proto::message::LookupMode;
+use proto::message::{FailureCode, LookupMode};
 
+use super::clients::Clients;
 use super::happening::NodeState;
+use super::history::History;
 use super::look::shown;
 use super::run::{Run, Todo};
 use super::swarm::Profile;
+use super::world::World;
 use crate::log_script::key_of;
 
 impl Run {
@@ -139,14 +142,14 @@ impl Run {
     fn check_records(&mut self, core: &[usize]) -> Result<(), String> {
         for &node in core {
             let key = self.dice.index(self.swarm.load.keys);
-            let (world, history) = (&mut self.world, &mut self.history);
             let is_put = self.dice.below(4) > 0;
-            let asked = if is_put {
-                self.clients.put(world, history, node, key, 40, 0)
-            } else {
-                self.clients.delete(world, history, node, key)
-            };
-            let answer = self.await_answer(node, asked)?;
+            let answer = self.insist(node, |clients, world, history| {
+                if is_put {
+                    clients.put(world, history, node, key, 40, 0)
+                } else {
+                    clients.delete(world, history, node, key)
+                }
+            })?;
             let is_well = match &answer {
                 ClientAnswer::Stored(_) => true,
                 ClientAnswer::Absent(_) => !is_put,
@@ -174,8 +177,9 @@ impl Run {
             return Err(format!("key {key} is owned by {owners:?}"));
         };
         for &node in core {
-            let asked = self.clients.get(&mut self.world, &self.history, node, key);
-            let answer = self.await_answer(node, asked)?;
+            let answer = self.insist(node, |clients, world, history| {
+                clients.get(world, history, node, key)
+            })?;
             let held = self.records(owner).remove(&name);
             let is_same = match (&answer, &held) {
                 (ClientAnswer::Absent(_), None) => true,
@@ -224,6 +228,27 @@ impl Run {
         ))
     }
 
+    /// Asks until it goes well. Everything does at once, unless a host lost its power: whoever
+    /// still believes in it finds out by its silence, which may take a request's whole time.
+    fn insist(
+        &mut self,
+        node: usize,
+        mut ask: impl FnMut(&mut Clients, &mut World, &mut History) -> Option<Ticket>,
+    ) -> Result<ClientAnswer, String> {
+        let is_excused = (0..self.nodes.len()).any(|it| self.world.state(it) == NodeState::Off);
+        let mut tries = if is_excused { TRIES_MAX } else { 1 };
+        loop {
+            tries -= 1;
+            let asked = ask(&mut self.clients, &mut self.world, &mut self.history);
+            let answer = self.await_answer(node, asked)?;
+            let is_lost = matches!(&answer, ClientAnswer::Failed(failed)
+                if matches!(failed.code, FailureCode::NoRoute | FailureCode::Unknown));
+            if !is_lost || tries == 0 {
+                return Ok(answer);
+            }
+        }
+    }
+
     fn await_answer(&mut self, node: usize, asked: Option<Ticket>) -> Result<ClientAnswer, String> {
         let ticket = asked.ok_or_else(|| format!("node {node} takes no requests"))?;
         self.clients.await_answer(ticket);
@@ -240,9 +265,12 @@ impl Run {
         let is_small = self.swarm.setup.memory_max <= 1 << 20;
         is_small
             && matches!(answer, ClientAnswer::Failed(failed)
-                if failed.code == proto::message::FailureCode::MemoryFull)
+                if failed.code == FailureCode::MemoryFull)
     }
 }
+
+/// How often something is asked where a host lost its power.
+const TRIES_MAX: usize = 4;
 
 /// Positions that everybody looks up.
 const LOOKUPS: usize = 3;

@@ -150,10 +150,16 @@ fn setup(seed: u64, profile: Profile, dice: &mut Dice) -> Setup {
     };
     let is_log = profile == Profile::Log;
     let mut setup = Setup::new(seed, nodes);
-    setup.cores = 1 + u8::from(dice.one_in(if is_log { 4 } else { 2 }));
+    let one_core_in = if is_log { 4 } else { 2 };
+    setup.cores = if dice.below(one_core_in) > 0 {
+        1
+    } else {
+        u8::try_from(2 + dice.below(3)).expect("few cores")
+    };
     let successors = u8::try_from(2 + dice.below(3)).expect("few successors");
+    // One member less than there are is still enough for the proof.
     setup.params.successors = if profile == Profile::Calm {
-        4
+        successors.min(3)
     } else {
         successors
     };
