@@ -49,6 +49,8 @@ pub struct Report {
     pub members: usize,
     /// States that become ideal only with self-lookups.
     pub helped: usize,
+    /// Comparisons of members that should be alike.
+    pub comparisons: usize,
     /// Time it took.
     pub elapsed: Duration,
     /// Whether everything was explored.
@@ -119,6 +121,7 @@ impl Plan {
             transitions: done.state_count(),
             depth: done.max_depth(),
             members: model.cells.len(),
+            comparisons: model.cells.comparisons(),
             helped: model.healing.counts().0,
             elapsed: began.elapsed(),
             complete: effort
@@ -215,10 +218,10 @@ impl SmallRing {
             };
             let essence = cell.essence();
             let before = essence.predecessor.map(|id| cast.rank(&id));
-            let asking: Vec<_> = essence.asking.iter().collect();
-            let asking = asking
+            let asking = cell
+                .asking()
                 .iter()
-                .map(|(why, of)| format!(" {why:?}?{}", cast.rank(of)));
+                .map(|(why, of)| format!(" {why:?}?{of}"));
             let (asking, phase) = (asking.collect::<String>(), essence.phase.as_str());
             let before = before.map_or_else(|| "-".to_owned(), |rank| rank.to_string());
             format!("{rank}:{phase} {before}<{:?}{asking}", cell.successors())

@@ -50,12 +50,13 @@ impl Model {
             println!("BROKEN {claim}\n{}", story.join("\n"));
         }
         println!(
-            "{} states {} transitions {} depth {} members {} helped {} {:?} complete {}",
+            "{} states {} transitions {} depth {} members {} compared {} helped {} {:?} complete {}",
             plan.drawing(),
             report.states,
             report.transitions,
             report.depth,
             report.members,
+            report.comparisons,
             report.helped,
             report.elapsed,
             report.complete
