@@ -1,6 +1,10 @@
 //! What can happen next in a small ring, and what comes of it: the actions between which the
-//! explorer chooses. Every action is one or two inputs to production machines; see the first lines
-//! of `model` for why the second input may follow at once.
+//! explorer chooses, each one input to a production machine.
+//!
+//! Shortcuts give a second input at once. A question to a head is put when it is about to arrive:
+//! until then it changes nobody, and its asker only waits; if the head is dropped meanwhile, it is
+//! because it died, and the question finds the dead either way. A Join is put when it arrives, and
+//! its refusal returns at once: the joiner is where it was. Nothing else is cut short.
 
 use std::sync::Arc;
 
