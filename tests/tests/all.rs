@@ -20,6 +20,7 @@ mod links_between;
 mod links_refused;
 mod load;
 mod native_api;
+mod papers;
 mod power_cut;
 mod ring_faults;
 mod ring_forms;
