@@ -62,11 +62,13 @@ impl RequestIds {
         }
     }
 
-    /// The same, begun elsewhere in the sequence: a process that starts again gives other ids than
-    /// the one before it, whose answers may still be on their way.
+    /// The same, from another number on. What is answered over another link than it was asked over,
+    /// as lookups are, may be answered when the asking process has long been followed by another
+    /// one: their numbers must differ.
     #[must_use]
-    pub const fn starting_at(self, sequence: u32) -> Self {
-        Self { sequence, ..self }
+    pub const fn starting_after(mut self, sequence: u32) -> Self {
+        self.sequence = sequence;
+        self
     }
 
     /// The core that gives them out.

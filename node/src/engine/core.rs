@@ -119,8 +119,9 @@ impl Core {
             )
         });
         let router = config.router.clone();
-        // A late `Found` comes over a link of its own: it must not meet a lookup of this process.
-        let router_ids = RequestIds::new(core, TAG_ROUTER, 0).starting_at(first_of(config.seed));
+        // The seed is another one at every start, and so is the number of the first lookup.
+        let first = (config.seed >> 32) as u32;
+        let router_ids = RequestIds::new(core, TAG_ROUTER, 0).starting_after(first);
         Self {
             ring,
             router: Router::new(router, router_ids, config.seed ^ u64::from(core)),
@@ -368,11 +369,6 @@ impl Core {
             self.view = view;
         }
     }
-}
-
-/// Where the ids of a process begin.
-fn first_of(seed: u64) -> u32 {
-    u32::try_from(seed >> 32).unwrap_or(0)
 }
 
 /// Request ids of the ring on core 0; the instance is the virtual node.

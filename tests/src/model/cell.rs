@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use proto::chord::{Essence, Phase};
+use proto::chord::{Essence, Phase, Purpose};
 use proto::planted::Bug;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -20,6 +21,7 @@ pub struct Cell {
     actor: Actor,
     essence: Essence,
     successors: Vec<Rank>,
+    asking: Vec<(Purpose, Rank)>,
     digest: u64,
     steps: RwLock<HashMap<Input, Arc<Outcome>>>,
 }
@@ -39,6 +41,7 @@ pub struct Cells {
     cast: Cast,
     bug: Option<Bug>,
     known: Mutex<HashMap<(Rank, Essence), Arc<Cell>>>,
+    comparisons: AtomicUsize,
 }
 
 impl Cells {
@@ -49,6 +52,7 @@ impl Cells {
             cast,
             bug,
             known: Mutex::default(),
+            comparisons: AtomicUsize::new(0),
         }
     }
 
@@ -74,25 +78,30 @@ impl Cells {
     }
 
     /// The one cell of everybody who is like `actor`.
+    ///
+    /// # Panics
+    /// When a member that is like another up to the passing of time behaves differently: each one
+    /// that comes by another way is given all inputs whose outcome is known.
     #[must_use]
     pub fn cell(&self, actor: Actor) -> Arc<Cell> {
         let essence = actor.essence();
         let rank = self.cast.rank(&actor.chord().me().id());
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.entry((rank, essence.clone()));
-        Arc::clone(entry.or_insert_with(|| {
-            let mut hasher = Xxh3::new();
-            (rank, &essence).hash(&mut hasher);
-            let successors = essence.successors.iter();
-            Arc::new(Cell {
-                rank,
-                successors: successors.map(|id| self.cast.rank(id)).collect(),
-                essence,
-                actor,
-                digest: hasher.finish(),
-                steps: RwLock::default(),
-            })
-        }))
+        if let Some(cell) = known.get(&(rank, essence.clone())) {
+            let cell = Arc::clone(cell);
+            drop(known);
+            self.compare(&cell, &actor);
+            return cell;
+        }
+        let cell = Arc::new(Cell::new(&self.cast, actor));
+        known.insert((rank, essence), Arc::clone(&cell));
+        cell
+    }
+
+    /// How many times a member was compared with one that is like it.
+    #[must_use]
+    pub fn comparisons(&self) -> usize {
+        self.comparisons.load(Ordering::Relaxed)
     }
 
     /// What `input` makes of a member.
@@ -110,9 +119,44 @@ impl Cells {
         let mut steps = cell.steps.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(steps.entry(input).or_insert(outcome))
     }
+
+    fn compare(&self, cell: &Cell, actor: &Actor) {
+        let known = cell.steps.read().unwrap_or_else(PoisonError::into_inner);
+        let known: Vec<_> = known
+            .iter()
+            .map(|(input, outcome)| (*input, Arc::clone(outcome)))
+            .collect();
+        for (input, outcome) in &known {
+            let mut other = actor.clone();
+            let effects = other.step(&self.cast, self.bug, *input);
+            assert!(
+                effects == outcome.effects && other.essence() == outcome.next.essence,
+                "{input:?} tells two members apart that should be alike: {:?}",
+                cell.essence
+            );
+        }
+        self.comparisons.fetch_add(known.len(), Ordering::Relaxed);
+    }
 }
 
 impl Cell {
+    fn new(cast: &Cast, actor: Actor) -> Self {
+        let essence = actor.essence();
+        let rank = cast.rank(&actor.chord().me().id());
+        let mut hasher = Xxh3::new();
+        (rank, &essence).hash(&mut hasher);
+        let asking = essence.asking.iter().map(|(why, of)| (*why, cast.rank(of)));
+        Self {
+            rank,
+            successors: essence.successors.iter().map(|id| cast.rank(id)).collect(),
+            asking: asking.collect(),
+            essence,
+            actor,
+            digest: hasher.finish(),
+            steps: RwLock::default(),
+        }
+    }
+
     /// Its rank.
     #[must_use]
     pub const fn rank(&self) -> Rank {
@@ -135,6 +179,12 @@ impl Cell {
     #[must_use]
     pub fn successors(&self) -> &[Rank] {
         &self.successors
+    }
+
+    /// What it has asked whom, the oldest question first.
+    #[must_use]
+    pub fn asking(&self) -> &[(Purpose, Rank)] {
+        &self.asking
     }
 
     /// Whether it is in the ring.

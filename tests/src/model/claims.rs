@@ -26,6 +26,9 @@ pub enum Assumption {
 }
 
 impl Assumption {
+    /// All of them, the strongest first.
+    pub const ALL: [Self; 3] = [Self::Proof, Self::Successors, Self::Nothing];
+
     /// The word of the command line and the tables.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

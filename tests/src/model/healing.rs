@@ -157,7 +157,7 @@ fn arrivals<'a>(cells: &'a Cells, state: &'a RingState) -> impl Iterator<Item = 
     let cast = cells.cast();
     let questions = cast.ranks().flat_map(move |asker| {
         SLOTS.into_iter().filter_map(move |slot| {
-            let (_, of) = state.question(cast, asker, slot)?;
+            let (_, of) = state.question(asker, slot)?;
             match state.flight(asker, slot) {
                 Flight::Answered(_) => Some(Action::Answer(asker, slot)),
                 _ if state.at(of).is_some() => Some(Action::Serve(asker, slot)),

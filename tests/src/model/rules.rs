@@ -1,6 +1,10 @@
 //! What can happen next in a small ring, and what comes of it: the actions between which the
-//! explorer chooses. Every action is one or two inputs to production machines; see the first lines
-//! of `model` for why the second input may follow at once.
+//! explorer chooses, each one input to a production machine.
+//!
+//! Shortcuts give a second input at once. A question to a head is put when it is about to arrive:
+//! until then it changes nobody, and its asker only waits; if the head is dropped meanwhile, it is
+//! because it died, and the question finds the dead either way. A Join is put when it arrives, and
+//! its refusal returns at once: the joiner is where it was. Nothing else is cut short.
 
 use std::sync::Arc;
 
@@ -48,7 +52,7 @@ pub fn actions(cells: &Cells, scope: Scope, state: &RingState, found: &mut Vec<A
     let cast = cells.cast();
     for asker in cast.ranks() {
         for slot in SLOTS {
-            in_flight(cast, state, asker, slot, found);
+            in_flight(state, asker, slot, found);
         }
         let notices = cast.ranks().filter(|to| state.has_notice(asker, *to));
         found.extend(notices.map(|to| Action::Notice(asker, to)));
@@ -92,7 +96,7 @@ pub fn apply(cells: &Cells, scope: Scope, state: &RingState, action: Action) -> 
         Action::Answer(asker, slot) => answer(cells, net, asker, slot)?,
         Action::FindDead(asker, dead) => {
             for slot in SLOTS {
-                if matches!(net.question(cells.cast(), asker, slot), Some((_, of)) if of == dead) {
+                if matches!(net.question(asker, slot), Some((_, of)) if of == dead) {
                     net.set_flight(asker, slot, Flight::None);
                 }
             }
@@ -123,9 +127,9 @@ fn is_alone(cell: &Cell) -> bool {
     cell.essence().predecessor.is_none() && cell.successors().is_empty()
 }
 
-fn in_flight(cast: &Cast, state: &RingState, asker: Rank, slot: Slot, found: &mut Vec<Action>) {
+fn in_flight(state: &RingState, asker: Rank, slot: Slot, found: &mut Vec<Action>) {
     let flight = state.flight(asker, slot);
-    let Some((_, of)) = state.question(cast, asker, slot) else {
+    let Some((_, of)) = state.question(asker, slot) else {
         return;
     };
     match flight {
@@ -158,7 +162,7 @@ fn give(cells: &Cells, net: &mut RingState, to: Rank, input: Input) -> Option<Op
 
 /// A question to a head that lives is put when it is about to arrive.
 fn serve_head(cells: &Cells, net: &mut RingState, asker: Rank) {
-    let question = net.question(cells.cast(), asker, Slot::Round);
+    let question = net.question(asker, Slot::Round);
     if let Some((Purpose::Head, head)) = question
         && net.at(head).is_some()
     {
@@ -167,7 +171,7 @@ fn serve_head(cells: &Cells, net: &mut RingState, asker: Rank) {
 }
 
 fn serve(cells: &Cells, net: &mut RingState, asker: Rank, slot: Slot) -> Option<()> {
-    let (purpose, of) = net.question(cells.cast(), asker, slot)?;
+    let (purpose, of) = net.question(asker, slot)?;
     let input = match purpose {
         Purpose::Join => Input::Place(asker),
         _ => Input::Neighbours,
@@ -182,7 +186,7 @@ fn serve(cells: &Cells, net: &mut RingState, asker: Rank, slot: Slot) -> Option<
 }
 
 fn answer(cells: &Cells, net: &mut RingState, asker: Rank, slot: Slot) -> Option<()> {
-    let (purpose, _) = net.question(cells.cast(), asker, slot)?;
+    let (purpose, _) = net.question(asker, slot)?;
     let Flight::Answered(said) = net.flight(asker, slot) else {
         return None;
     };
@@ -218,7 +222,7 @@ fn look_up(
     let before: Arc<Cell> = Arc::clone(net.at(rank)?);
     give(cells, net, rank, Input::SelfFound(owner))?;
     let after = net.at(rank)?;
-    if after.essence().asking == before.essence().asking {
+    if after.asking() == before.asking() {
         return None;
     }
     take_up_place(cells, scope, net, rank)
@@ -242,7 +246,7 @@ pub fn lists(cells: &Cells, state: &RingState, rank: Rank) -> Vec<Vec<Rank>> {
         return Vec::new();
     };
     let mut lists = vec![cell.successors().to_vec()];
-    for (purpose, _) in &cell.essence().asking {
+    for (purpose, _) in cell.asking() {
         let slot = slot_of(*purpose);
         if let (Flight::Answered(said), false) = (state.flight(rank, slot), slot == Slot::Check) {
             let outcome = cells.step(cell, Input::Answered(*purpose, said));

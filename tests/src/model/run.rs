@@ -1,6 +1,7 @@
 //! Explorations: what a ring starts with and what may happen to it, the search by `stateright`, and
 //! its figures.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use proto::chord::invariant::Violation;
@@ -49,6 +50,8 @@ pub struct Report {
     pub members: usize,
     /// States that become ideal only with self-lookups.
     pub helped: usize,
+    /// Comparisons of members that should be alike.
+    pub comparisons: usize,
     /// Time it took.
     pub elapsed: Duration,
     /// Whether everything was explored.
@@ -62,8 +65,8 @@ pub struct Report {
 pub struct Effort {
     /// Threads.
     pub threads: usize,
-    /// Give up after so many states.
-    pub states_max: Option<usize>,
+    /// Give up after so many transitions.
+    pub transitions_max: Option<usize>,
 }
 
 impl Plan {
@@ -95,6 +98,13 @@ impl Plan {
             .collect()
     }
 
+    /// Whether the ring has as many members as the assumption is about.
+    #[must_use]
+    pub fn is_within_proof(&self) -> bool {
+        let members = self.start.iter().filter(|here| **here).count();
+        self.assumption != Assumption::Proof || members > usize::from(self.successors)
+    }
+
     /// Explores everything.
     #[must_use]
     pub fn explore(&self, effort: Effort) -> Report {
@@ -104,11 +114,12 @@ impl Plan {
             plan: self.clone(),
             cells: Cells::new(cast, self.bug),
             healing: Healing::default(),
+            seen: Default::default(),
         };
         let mut builder = ring.checker().threads(effort.threads);
         builder = builder.finish_when(HasDiscoveries::AnyFailures);
-        if let Some(states) = effort.states_max {
-            builder = builder.target_state_count(states);
+        if let Some(most) = effort.transitions_max {
+            builder = builder.target_state_count(most);
         }
         let done = builder.spawn_bfs().join();
         let model = done.model();
@@ -119,10 +130,11 @@ impl Plan {
             transitions: done.state_count(),
             depth: done.max_depth(),
             members: model.cells.len(),
+            comparisons: model.cells.comparisons(),
             helped: model.healing.counts().0,
             elapsed: began.elapsed(),
             complete: effort
-                .states_max
+                .transitions_max
                 .is_none_or(|most| done.state_count() < most),
             broken: broken.collect(),
         }
@@ -135,6 +147,7 @@ struct SmallRing {
     plan: Plan,
     cells: Cells,
     healing: Healing,
+    seen: [AtomicBool; 3],
 }
 
 impl Model for SmallRing {
@@ -181,17 +194,27 @@ impl Model for SmallRing {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(LISTS, |ring, state| {
-                !ring.violations(state).iter().any(is_about_a_list)
+                ring.claim(0, || !ring.violations(state).iter().any(is_about_a_list))
             }),
-            Property::always(INVARIANT, |ring, state| ring.violations(state).is_empty()),
+            Property::always(INVARIANT, |ring, state| {
+                ring.claim(1, || ring.violations(state).is_empty())
+            }),
             Property::always(HEALS, |ring, state| {
-                ring.healing.way(&ring.cells, ring.plan.scope, state) != Way::Never
+                let way = || ring.healing.way(&ring.cells, ring.plan.scope, state);
+                ring.claim(2, || way() != Way::Never)
             }),
         ]
     }
 }
 
 impl SmallRing {
+    /// Only the first state that breaks a claim is told: the nearest, and `stateright` keeps the last.
+    fn claim(&self, index: usize, holds: impl Fn() -> bool) -> bool {
+        self.seen[index].load(Ordering::Relaxed)
+            || holds()
+            || self.seen[index].swap(true, Ordering::Relaxed)
+    }
+
     fn violations(&self, state: &RingState) -> Vec<Violation> {
         self.plan.assumption.violations(self.cells.cast(), state)
     }
@@ -215,10 +238,10 @@ impl SmallRing {
             };
             let essence = cell.essence();
             let before = essence.predecessor.map(|id| cast.rank(&id));
-            let asking: Vec<_> = essence.asking.iter().collect();
-            let asking = asking
+            let asking = cell
+                .asking()
                 .iter()
-                .map(|(why, of)| format!(" {why:?}?{}", cast.rank(of)));
+                .map(|(why, of)| format!(" {why:?}?{of}"));
             let (asking, phase) = (asking.collect::<String>(), essence.phase.as_str());
             let before = before.map_or_else(|| "-".to_owned(), |rank| rank.to_string());
             format!("{rank}:{phase} {before}<{:?}{asking}", cell.successors())

@@ -159,11 +159,11 @@ impl RingState {
 
     /// The question of a slot: its purpose and who is asked.
     #[must_use]
-    pub fn question(&self, cast: &Cast, asker: Rank, slot: Slot) -> Option<(Purpose, Rank)> {
-        let cell = self.at(asker)?;
-        let mut asking = cell.essence().asking.iter();
-        let (purpose, of) = asking.find(|(purpose, _)| slot_of(*purpose) as u8 == slot as u8)?;
-        Some((*purpose, cast.rank(of)))
+    pub fn question(&self, asker: Rank, slot: Slot) -> Option<(Purpose, Rank)> {
+        let mut asking = self.at(asker)?.asking().iter();
+        asking
+            .find(|(purpose, _)| slot_of(*purpose) == slot)
+            .copied()
     }
 
     /// The pointers of everybody, as the invariant wants them.

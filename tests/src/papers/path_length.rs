@@ -62,7 +62,7 @@ fn sizes(scale: Scale) -> Vec<(usize, usize, usize)> {
     let lookups = scale.choose(20_000, 8_000);
     let small = [8, 16, 32, 64].map(|nodes| (nodes, rings, lookups));
     let published = PATH_LENGTHS.map(|published| (published.nodes, rings, lookups));
-    let large = [65_536, 262_144, LARGEST].map(|nodes| (nodes, 1, 5 * lookups));
+    let large = [65_536, 262_144, LARGEST].map(|nodes| (nodes, 1, 5 * lookups / 2));
     match scale {
         Scale::Full => [&small[..], &published, &large].concat(),
         Scale::Quick => [&small[3..], &published[..4], &large[..1]].concat(),

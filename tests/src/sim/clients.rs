@@ -224,7 +224,12 @@ impl Clients {
         let Some(asked) = self.asked.remove(&ticket) else {
             return Err(format!("node {node} answers {ticket:?} again: {answer:?}"));
         };
-        mark(&answer, marks);
+        let steps = mark(&answer, marks);
+        if steps > STEPS_MAX {
+            return Err(format!(
+                "node {node} answers {ticket:?} after {steps} steps"
+            ));
+        }
         let key = asked.sent.key;
         let now = sight(world, history, key);
         asked
@@ -381,7 +386,8 @@ fn name(key: usize) -> proto::key::Key {
     key_of(u16::try_from(key).expect("few keys"))
 }
 
-fn mark(answer: &ClientAnswer, marks: &mut Marks) {
+/// Notes the rare paths that an answer tells of; how many steps led to the owner.
+fn mark(answer: &ClientAnswer, marks: &mut Marks) -> u8 {
     let route = match answer {
         ClientAnswer::Stored(stored) => stored.route,
         ClientAnswer::Value { route, .. } | ClientAnswer::Absent(route) => *route,
@@ -398,13 +404,18 @@ fn mark(answer: &ClientAnswer, marks: &mut Marks) {
                 | FailureCode::StorageFull
                 | FailureCode::StorageFailed => {}
             }
-            return;
+            return 0;
         }
     };
     marks.hit_if(Mark::ArcCacheHit, route.cached);
     marks.hit_if(Mark::DeadHopPassed, route.timeouts > 0);
     marks.hit_if(Mark::LongWay, route.rpcs >= 3);
+    route.rpcs
 }
+
+/// No lookup takes more steps: above the hop limit, 2·log2 N + s, of any ring simulated here, also
+/// when its members judge its size by neighbours that lie close together.
+const STEPS_MAX: u8 = 64;
 
 /// How much later than its deadline an answer may come: sweeps and long turns.
 const ANSWER_SLACK: Duration = Duration::from_millis(1_000);

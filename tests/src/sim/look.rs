@@ -32,8 +32,7 @@ impl Run {
             }
             self.look_at_member(node);
         }
-        self.look_at_ring();
-        Ok(())
+        self.look_at_ring()
     }
 
     fn look_at(&mut self, node: usize, number: u8) -> Result<(), String> {
@@ -91,13 +90,16 @@ impl Run {
         book.is_member = is_member;
     }
 
-    fn look_at_ring(&mut self) {
+    fn look_at_ring(&mut self) -> Result<(), String> {
         let members = self.members();
         if members.is_empty() {
-            return;
+            return Ok(());
         }
         let list_len = usize::from(self.swarm.setup.params.successors);
         let violations = check(&members, list_len);
+        if let Some(violation) = violations.iter().find(|it| is_of_one_list(it)) {
+            return Err(format!("{violation}\n{}", shown(&members)));
+        }
         let has = |is_meant: fn(&Violation) -> bool| violations.iter().any(is_meant);
         let is_split = has(|it| matches!(it, Violation::NotOneRing { rings } if *rings > 1));
         let is_lost = has(|it| matches!(it, Violation::NoLiveSuccessor { .. }));
@@ -114,6 +116,7 @@ impl Run {
         self.marks
             .hit_if(Mark::IdealAmidFaults, is_ideal && !self.is_liveness);
         self.seen.was_split = (self.seen.was_split || is_split) && !is_ideal;
+        Ok(())
     }
 
     /// The invariant of CHORD.md, after a change of a ring that was whole once.
@@ -176,6 +179,17 @@ impl Run {
         let ring = core.and_then(|core| core.ring());
         self.world.state(node) == NodeState::Serving && ring.is_some_and(|ring| ring.is_complete())
     }
+}
+
+/// Whether no fault of others excuses it: a member sees to the form of its list by itself.
+const fn is_of_one_list(violation: &Violation) -> bool {
+    matches!(
+        violation,
+        Violation::ContainsSelf { .. }
+            | Violation::Duplicate { .. }
+            | Violation::Unordered { .. }
+            | Violation::TooLong { .. }
+    )
 }
 
 /// The pointers of members, one a line.
