@@ -56,6 +56,9 @@ impl Chord {
             return;
         }
         let leaver = &leave.leaver;
+        // The new head may still name it; asking somebody who has gone would only take time, in
+        // which the head does not know that it owns the leaver's arc.
+        self.mark_dead(leaver, now);
         let was_head = self.successors.head() == Some(leaver);
         if was_head
             && leave
@@ -74,7 +77,7 @@ impl Chord {
         }
         if was_head || was_listed {
             self.changed();
-            self.hasten_round(now, Duration::ZERO);
+            self.round_at_once(now);
         }
         if self.fingers_on(leaver) {
             self.drop_fingers(leaver.name(), now);

@@ -169,8 +169,11 @@ impl Chord {
         };
         let horizon = self.me.id().distance_to(&last.id());
         let first = self.fingers.first_beyond(&horizon);
-        let index = self.fingers.refresh.cursor.max(first);
-        if index >= self.fingers.len() {
+        let index = match self.config.pace {
+            Pace::Papers if !self.fingers.refresh.is_first => self.papers_index(),
+            _ => self.fingers.refresh.cursor.max(first),
+        };
+        if index < first || index >= self.fingers.len() {
             return self.end_cycle(first, now);
         }
         self.fingers.refresh.cursor = index;
@@ -224,6 +227,15 @@ impl Chord {
                 self.fingers.refresh.next = self.fingers.refresh.next.min(next);
             }
         }
+    }
+
+    /// Any finger behind the first successor (`fix_fingers` of Stoica et al. 2001, Fig. 7). The list
+    /// stands for those that it covers, so their turns pass without a lookup.
+    fn papers_index(&mut self) -> u16 {
+        let head = self.successors.head().map(Peer::id).unwrap_or_default();
+        let first = self.fingers.first_beyond(&self.me.id().distance_to(&head));
+        let behind = usize::from(self.fingers.len() - first);
+        first + u16::try_from(self.dice.below(behind)).unwrap_or(0)
     }
 
     fn end_cycle(&mut self, first: u16, now: Duration) {

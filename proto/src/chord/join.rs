@@ -161,6 +161,7 @@ impl Chord {
 
     /// Whoever joins is not in the ring: what is known of it is from an earlier life.
     fn forget_incarnation(&mut self, joiner: &Peer) {
+        self.unbury(joiner);
         if self.successors.remove(&joiner.id()) {
             self.changed();
         }

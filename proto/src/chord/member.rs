@@ -270,7 +270,7 @@ impl Chord {
     pub(super) fn become_member(&mut self, now: Duration) {
         self.phase = Phase::Member;
         self.changed();
-        self.first_round(now);
+        self.round_at_once(now);
         self.first_finger(now);
         self.first_self_lookup(now);
     }

@@ -57,8 +57,9 @@ impl Chord {
         }
     }
 
-    /// The first round of a new member begins at once.
-    pub(super) fn first_round(&mut self, now: Duration) {
+    /// The next round begins at once, whatever the pace: a new member's first, and the one after a
+    /// neighbour said that it leaves.
+    pub(super) fn round_at_once(&mut self, now: Duration) {
         self.stabilising.next = now;
         self.stabilising.pause = self.eager_pause();
         self.stabilising.quiet = 0;
@@ -191,11 +192,16 @@ impl Chord {
         self.tell(head.name(), Message::Notify(notify));
     }
 
-    fn mark_dead(&mut self, who: &Peer, now: Duration) {
+    pub(super) fn mark_dead(&mut self, who: &Peer, now: Duration) {
         if self.stabilising.graves.len() < GRAVES_MAX {
             let until = now + 2 * self.config.stabilize_interval;
             self.stabilising.graves.push((who.id(), until));
         }
+    }
+
+    /// Who was dead or had left joins anew.
+    pub(super) fn unbury(&mut self, who: &Peer) {
+        self.stabilising.graves.retain(|(id, _)| *id != who.id());
     }
 
     fn note_change(&mut self) {

@@ -376,6 +376,25 @@ fn leaving_is_quick_and_leaves_one_ring() {
     }
 }
 
+/// Found by the simulation of Table III: the predecessor of a leaver asked it once more, since the
+/// successor still named it, and until that was given up nobody owned the leaver's arc.
+#[test]
+fn the_arc_of_a_leaver_has_an_owner_at_once_even_if_its_host_is_silent() {
+    for seed in seeds(5) {
+        let mut net = Net::placed(Plan::new(seed), 8);
+        net.run(seconds(3));
+        let order = net.names_in_order();
+        net.leave(&order[3]);
+        while !net.hosts[&order[3]].ring.has_left() {
+            net.run(Duration::from_micros(50));
+        }
+        net.silence(&order[3]);
+        net.run(Duration::from_millis(20));
+        let heir = net.hosts[&order[4]].ring.snapshots().next().unwrap();
+        assert_eq!(heir.predecessor.unwrap().name(), &order[2]);
+    }
+}
+
 #[test]
 fn all_can_leave_at_once() {
     let mut net = Net::boot(Plan::new(1), 5);
