@@ -16,6 +16,30 @@ fmt:
 test:
     cargo test --workspace --release
 
+# Replay one seed of the simulator: a readable trace (--until, --since, --node, --key narrow it)
+sim seed *options:
+    cargo run --release -p chordite-tests --bin sim -- seed {{seed}} {{options}}
+
+# Run so many seeds of the simulator (--from, --threads, --json FILE)
+sim-many seeds="1000" *options:
+    cargo run --release -p chordite-tests --bin sim -- many {{seeds}} {{options}}
+
+# Plant bugs and count the seeds until each is found (--hunts, --seeds, --json FILE)
+planted *options:
+    cargo run --release -p chordite-tests --features planted --bin sim -- planted {{options}}
+
+# Every interleaving of small rings (--help shows the sizes)
+small-rings *options:
+    cargo run --release -p chordite-tests --bin sim -- model {{options}}
+
+# The tables of the Chord papers, ours beside theirs, into results/ (--only, --quick, --out)
+papers *options:
+    cargo run --release -p chordite-tests --bin sim -- papers {{options}}
+
+# Lookups under churn beyond the papers, beside a Kademlia model (--only, --seed, --out)
+churn *options:
+    cargo run --release -p chordite-tests --bin sim -- churn {{options}}
+
 # kill -9 under load, restart, read everything back
 torture rounds="1000":
     CHORDITE_ROUNDS={{rounds}} cargo test --release -p chordite-tests --test all -- --nocapture kill_rounds ring_kills

@@ -12,6 +12,7 @@ mod bounds;
 mod cache;
 mod departure;
 mod dice;
+mod essence;
 mod fingers;
 mod forward;
 mod inbox;
@@ -41,7 +42,9 @@ use crate::message::{LookupFailure, Message, ReplyTo, RequestId, Route};
 use crate::peer::{NodeName, Peer, RingParams};
 
 pub use arcs::ArcCache;
+pub use asks::Purpose;
 pub use bounds::ARCS_MAX;
+pub use essence::Essence;
 pub use fingers::FingerTable;
 pub use member::{Chord, MemberSnapshot, Pointers};
 pub use misbehaviour::Misbehaviour;

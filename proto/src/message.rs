@@ -62,6 +62,21 @@ impl RequestIds {
         }
     }
 
+    /// The same, from another number on. What is answered over another link than it was asked over,
+    /// as lookups are, may be answered when the asking process has long been followed by another
+    /// one: their numbers must differ.
+    #[must_use]
+    pub const fn starting_after(mut self, sequence: u32) -> Self {
+        self.sequence = sequence;
+        self
+    }
+
+    /// The core that gives them out.
+    #[must_use]
+    pub const fn core(&self) -> u8 {
+        RequestId(self.prefix).core()
+    }
+
     /// The next id.
     pub fn issue(&mut self) -> RequestId {
         self.sequence = self.sequence.wrapping_add(1);

@@ -31,6 +31,8 @@ pub mod papers;
 pub mod pass_through;
 pub mod payload;
 pub mod permit;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod ports;
 pub mod process;
 pub mod raw_tls;

@@ -6,18 +6,29 @@
 //! owners or members, and injects nothing that the real shell rules out.
 
 mod agenda;
+pub mod campaign;
+mod clients;
 mod clock;
 mod drive;
+mod faults;
 mod happening;
+pub mod history;
 mod host;
 mod inject;
+mod judge;
 mod life;
 mod link;
+mod liveness;
+mod look;
+pub mod marks;
 mod net;
 mod observe;
+pub mod run;
 pub mod setup;
+pub mod swarm;
 pub mod tally;
 mod turn;
+mod wall;
 pub mod watch;
 mod wire;
 pub mod world;
@@ -29,3 +40,6 @@ pub use self::net::{Path, Side};
 pub use self::setup::{LogSetup, Setup};
 pub use self::tally::{FaultKind, Tally};
 pub use self::world::World;
+
+#[cfg(test)]
+mod tests;

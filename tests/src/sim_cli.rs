@@ -7,6 +7,8 @@ mod hops;
 mod many;
 mod model;
 mod papers;
+#[cfg(feature = "planted")]
+mod planted;
 mod seed;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +27,9 @@ enum What {
     Seed(seed::Seed),
     /// Run many seeds and count what happened.
     Many(many::Many),
+    /// Hunt for bugs that are planted.
+    #[cfg(feature = "planted")]
+    Planted(planted::Planted),
     /// Explore every interleaving of small rings.
     Model(model::Model),
     /// Reproduce the tables of the Chord papers.
@@ -41,6 +46,8 @@ impl Sim {
         match self.what {
             What::Seed(seed) => seed.run(),
             What::Many(many) => many.run(),
+            #[cfg(feature = "planted")]
+            What::Planted(planted) => planted.run(),
             What::Model(model) => model.run(),
             What::Papers(papers) => papers.run(),
             What::Churn(churn) => churn.run(),

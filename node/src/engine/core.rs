@@ -119,7 +119,9 @@ impl Core {
             )
         });
         let router = config.router.clone();
-        let router_ids = RequestIds::new(core, TAG_ROUTER, 0);
+        // The seed is another one at every start, and so is the number of the first lookup.
+        let first = (config.seed >> 32) as u32;
+        let router_ids = RequestIds::new(core, TAG_ROUTER, 0).starting_after(first);
         Self {
             ring,
             router: Router::new(router, router_ids, config.seed ^ u64::from(core)),

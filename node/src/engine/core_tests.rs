@@ -5,9 +5,12 @@ use proto::codec;
 use proto::key::Key;
 use proto::message::{FailureCode, Get, LookupMode, Message, Notify, Put, RequestId, Role};
 use proto::peer::Peer;
+use proto::time::Now;
 
+use super::core::Core;
+use super::output::Output;
 use super::request::{AdminAnswer, AdminRequest, ClientAnswer, ClientRequest};
-use super::testnet::{TestNet, name, params};
+use super::testnet::{TestNet, config, name, params};
 
 fn put(key: Key, value: &[u8]) -> ClientRequest<'_> {
     ClientRequest::Put {
@@ -54,6 +57,33 @@ fn every_core_of_every_node_answers_for_every_key() {
         let answer = net.ask((nodes - 1, 0), &ClientRequest::Get { key: key(1) }, 1_000);
         assert!(matches!(answer, ClientAnswer::Absent(_)));
     }
+}
+
+/// The owner of a lookup answers over a link of its own, perhaps after the asking process has been
+/// followed by another one, which must not take the answer for that to a lookup of its own.
+#[test]
+fn two_starts_of_a_node_number_their_lookups_differently() {
+    let first_lookup = |seed| {
+        let mut config = config(1, 0, 1, &[name(0)]);
+        config.seed = seed;
+        let mut core = Core::new(config);
+        core.start(Now::at_ms(1));
+        let output = core.poll_output();
+        let Some(Output::Send { frames, .. }) = output else {
+            panic!("a joiner asks whom it knows: {output:?}");
+        };
+        let frame = codec::frames(&frames).flatten().next().expect("a frame");
+        match codec::decode(&params(), frame.header.kind, frame.body) {
+            Ok(Message::FindSuccessor(find)) => find.lookup,
+            other => panic!("a joiner looks its own place up: {other:?}"),
+        }
+    };
+    let (one, other) = (
+        first_lookup(0x1234_5678_9abc_def0),
+        first_lookup(0x8765_4321_0fed),
+    );
+    assert_ne!(one, other);
+    assert_eq!((one.core(), one.tag()), (other.core(), other.tag()));
 }
 
 #[test]

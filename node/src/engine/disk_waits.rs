@@ -5,7 +5,7 @@ use proto::message::{Failed, FailureCode, Message, RequestId};
 use proto::time::Now;
 
 use super::core::Core;
-use super::gateway::{SWEEP_INTERVAL, failure, respond};
+use super::gateway::{SWEEP_INTERVAL, failure, is_refusal, respond};
 use super::journal::Phase;
 use super::mail::{Mail, ShardOp};
 use super::operation::Origin;
@@ -74,7 +74,7 @@ impl Core {
         }
         let (lsn, wanted) = match self.shard.serve(request, now) {
             Served::Done(message) => {
-                if matches!(asker, Asker::Origin(_)) {
+                if matches!(asker, Asker::Origin(_) | Asker::Doubtful(_)) {
                     self.counters.count_failure(&message);
                 }
                 return answer(&mut self.outbox, asker, &message);
@@ -159,7 +159,7 @@ impl Core {
     }
 
     fn answer(&mut self, asker: Asker, message: &Message<'_>) {
-        if matches!(asker, Asker::Origin(_)) {
+        if matches!(asker, Asker::Origin(_) | Asker::Doubtful(_)) {
             self.counters.count_failure(message);
         }
         answer(&mut self.outbox, asker, message);
@@ -170,6 +170,14 @@ impl Core {
 fn answer(outbox: &mut Outbox, asker: Asker, message: &Message<'_>) {
     match asker {
         Asker::Origin(origin) => respond(outbox, origin, message),
+        Asker::Doubtful(origin) if is_refusal(message) => {
+            respond(
+                outbox,
+                origin,
+                &Message::Failed(failure(FailureCode::Unknown)),
+            );
+        }
+        Asker::Doubtful(origin) => respond(outbox, origin, message),
         Asker::Core { from, request } => {
             if let Some(answer) = ClientAnswer::of(message) {
                 outbox.mail(from, Mail::ShardDone { request, answer });

@@ -260,3 +260,37 @@ fn a_log_that_is_closed_comes_to_rest() {
         assert!(core.is_log_at_rest() && core.committed().0 > 0);
     }
 }
+
+/// Regression: a put whose first owner was silent was reported as failed when the next owner, the
+/// gateway itself, refused it; the first one may have applied it.
+#[test]
+fn a_refusal_after_a_silent_owner_does_not_say_that_nothing_was_changed() {
+    for cores in [1, 2] {
+        let mut net = net(2, cores);
+        let owned = |net: &TestNet, i: usize| {
+            let ring = net.core((0, 0)).and_then(Core::ring).expect("core 0");
+            ring.view().owner_of(&key(i).position()).is_none()
+        };
+        let theirs = (0..100).find(|i| owned(&net, *i)).expect("one of many");
+        net.are_disks_stuck = true;
+        let asked = net.begin((0, 0), &put(key(theirs), b"x"));
+        net.run(100);
+        assert!(net.answer(asked).is_none(), "its owner waits for the disk");
+        net.are_disks_stuck = false;
+        for core in 0..cores {
+            let disk = net.disks.entry((0, core)).or_default();
+            disk.write_error = Some(DiskErrorKind::Broken);
+            // The logs of the gateway give up on the first write.
+            let mine = (0..1_000).find(|i| !owned(&net, *i) && shard(*i, cores) == core);
+            net.begin((0, 0), &put(key(mine.expect("one of many")), b"y"));
+            net.run(50);
+        }
+        net.kill(1);
+        net.run(4_500);
+        assert_eq!(code_of(net.answer(asked)), Some(FailureCode::Unknown));
+    }
+}
+
+fn shard(i: usize, cores: u8) -> u8 {
+    super::shard::shard_of(&key(i), cores).0
+}

@@ -44,7 +44,7 @@ impl Core {
         if let Some(failed) = self.refusal(request) {
             self.respond(origin, &Message::Failed(failed));
         } else if self.owns(&key) {
-            return self.serve(origin, request, now);
+            return self.serve(origin, false, request, now);
         } else if let Some(op) = ShardOp::of(request) {
             let position = key.position();
             let operation = self.operation(origin, Task::Shard(op), position, now);
@@ -63,19 +63,32 @@ impl Core {
         }
     }
 
-    /// Serves a request on a key that this node owns; says who has it now.
-    pub(super) fn serve(&mut self, origin: Origin, request: &ClientRequest<'_>, now: Now) -> Taker {
+    /// Serves a request on a key that this node owns; says who has it now. It is doubtful when an
+    /// earlier owner may have applied it.
+    pub(super) fn serve(
+        &mut self,
+        origin: Origin,
+        is_doubtful: bool,
+        request: &ClientRequest<'_>,
+        now: Now,
+    ) -> Taker {
         let Some(key) = request.key() else {
             return Taker::Other;
         };
         let shard = shard_of(&key, self.config.cores).0;
         if shard == self.config.core {
-            self.serve_here(Asker::Origin(origin), request, now);
+            let asker = if is_doubtful {
+                Asker::Doubtful(origin)
+            } else {
+                Asker::Origin(origin)
+            };
+            self.serve_here(asker, request, now);
             return Taker::Shard;
         }
         let mut operation = self.operation(origin, Task::Handed, Id::ZERO, now);
         operation.write = request.is_write();
         operation.held_bytes = request.value_bytes();
+        operation.is_doubtful = is_doubtful;
         if let Some(number) = self.admit(operation)
             && let Some(op) = ShardOp::of(request)
         {
@@ -180,7 +193,7 @@ impl Core {
             return;
         };
         if let Task::Shard(op) = operation.task {
-            self.serve(operation.origin, &op.request(), now);
+            self.serve(operation.origin, operation.is_doubtful, &op.request(), now);
         }
     }
 
@@ -296,6 +309,7 @@ impl Core {
             return;
         };
         operation.route.timeouts = operation.route.timeouts.saturating_add(1);
+        operation.is_doubtful |= operation.write;
         self.pause(number, now);
     }
 
@@ -352,6 +366,10 @@ impl Core {
 
     fn finish(&mut self, number: RequestId, message: &Message<'_>) {
         if let Some(operation) = self.operations.remove(number) {
+            if operation.is_doubtful && is_refusal(message) {
+                let unknown = Message::Failed(failure(FailureCode::Unknown));
+                return self.respond(operation.origin, &unknown);
+            }
             self.respond(operation.origin, message);
         }
     }
@@ -400,6 +418,7 @@ impl Core {
             route: Route::default(),
             asked: 0,
             failures: 0,
+            is_doubtful: false,
         }
     }
 
@@ -442,6 +461,12 @@ pub(super) fn respond(outbox: &mut super::outbox::Outbox, origin: Origin, messag
         }
         Origin::Client(reply) | Origin::Gateway(reply) => outbox.answer(reply, message),
     }
+}
+
+/// Whether a message says that nothing was changed: of a write that an earlier owner may have
+/// applied nobody can say so.
+pub(super) fn is_refusal(message: &Message<'_>) -> bool {
+    matches!(message, Message::Failed(failed) if failed.code != FailureCode::Unknown)
 }
 
 pub(super) fn failure(code: FailureCode) -> Failed {

@@ -65,6 +65,9 @@ pub(super) struct Operation {
     pub(super) asked: u16,
     /// How often an attempt led nowhere.
     pub(super) failures: u16,
+    /// It is a write, and an owner that was asked has said nothing: that one may have applied it,
+    /// whatever another one says later.
+    pub(super) is_doubtful: bool,
 }
 
 /// The operations of a core.
@@ -188,6 +191,7 @@ mod tests {
             route: Route::default(),
             asked: 0,
             failures: 0,
+            is_doubtful: false,
         }
     }
 

@@ -348,7 +348,8 @@ pub(super) fn params() -> RingParams {
     }
 }
 
-fn config(node: usize, core: u8, cores: u8, bootstrap: &[NodeName]) -> CoreConfig {
+/// The configuration of a core.
+pub(super) fn config(node: usize, core: u8, cores: u8, bootstrap: &[NodeName]) -> CoreConfig {
     let name = name(node);
     CoreConfig {
         core,

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use proto::chord::{ChordOutput, LookupResult, Misbehaviour, Ring, RouterOutput};
-use proto::message::{LookupMode, Message, ReplyTo, RequestId};
+use proto::codec;
+use proto::message::{LookupMode, Message, ReplyTo, RequestId, Role};
 use proto::peer::NodeName;
 use proto::time::Now;
 
@@ -72,6 +73,9 @@ impl Core {
                 } => {
                     self.outbox.send(&to, request, &message);
                 }
+                RouterOutput::Tell { to, message } if to == self.config.name => {
+                    self.tell_home(&message);
+                }
                 RouterOutput::Tell { to, message } => {
                     self.outbox.send(&to, addressed(&message), &message);
                 }
@@ -80,6 +84,27 @@ impl Core {
             }
         }
         moved
+    }
+
+    /// A lookup that another core of this node began has come home to this one.
+    fn tell_home(&mut self, message: &Message<'_>) {
+        let request = addressed(message);
+        let mut frame = Vec::new();
+        codec::encode(&mut frame, request, message);
+        let reply = ReplyTo {
+            core: self.config.core,
+            link: NO_LINK,
+            request,
+        };
+        let mail = Mail::Frame {
+            reply,
+            from: self.config.name.clone(),
+            role: Role::Node,
+            frame,
+        };
+        if request.core() < self.config.cores {
+            self.outbox.mail(request.core(), mail);
+        }
     }
 
     fn looked_up(&mut self, ticket: u64, result: LookupResult, now: Now) {
@@ -137,6 +162,9 @@ const fn addressed(message: &Message<'_>) -> RequestId {
         _ => RequestId(0),
     }
 }
+
+/// The link of a frame that came over none: no number the shell gives.
+const NO_LINK: u64 = u64::MAX;
 
 /// Marks the tickets of operations among a router's lookups: no core number and no virtual node
 /// reaches this bit.

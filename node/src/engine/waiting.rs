@@ -39,6 +39,8 @@ pub(super) struct Waiter {
 pub(super) enum Asker {
     /// A client or gateway of this core.
     Origin(Origin),
+    /// The same, with a write that an earlier owner may have applied.
+    Doubtful(Origin),
     /// Another core of this node, by its number for the operation.
     Core { from: u8, request: RequestId },
 }
@@ -140,6 +142,7 @@ impl Waiter {
         matches!(
             self.asker,
             Asker::Origin(Origin::Front(_) | Origin::Client(_))
+                | Asker::Doubtful(Origin::Front(_) | Origin::Client(_))
         )
     }
 }

@@ -16,8 +16,8 @@ use super::bounds::{ASK_TRIES_MAX, RELINK_DELAY};
 use super::rtt::{RttBounds, RttTable};
 
 /// What an answer is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Purpose {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Purpose {
     /// First step of a stabilisation.
     Head,
     /// Second step of a stabilisation.
@@ -163,6 +163,12 @@ impl Asks {
     /// Whether somebody at `node` is being asked.
     pub(super) fn is_asking(&self, node: &NodeName) -> bool {
         self.open.values().any(|ask| ask.to.name() == node)
+    }
+
+    /// Every request that waits, the oldest first.
+    pub(super) fn questions(&self) -> impl Iterator<Item = (RequestId, Purpose, &Peer)> {
+        let open = self.open.iter();
+        open.map(|(request, ask)| (*request, ask.purpose, &ask.to))
     }
 
     /// Whether anything waits for an answer of this purpose.

@@ -172,8 +172,7 @@ impl Router {
         arrived: bool,
         now: Duration,
     ) {
-        let is_own = find.origin.name() == &self.config.name;
-        if is_own && !self.searches.contains_key(&find.lookup) {
+        if self.is_mine(&find) && !self.searches.contains_key(&find.lookup) {
             return;
         }
         if tried.len() >= TRIED_MAX {
@@ -230,6 +229,7 @@ impl Router {
     }
 
     fn send_found(&mut self, find: FindSuccessor, owner: Peer, predecessor: Option<Peer>) {
+        let is_mine = self.is_mine(&find);
         let path = find.path.map(|mut path| {
             // The sender named the member it meant; a sibling of it may be the owner.
             if path.last().is_some_and(|last| last.name() == owner.name()) {
@@ -246,7 +246,7 @@ impl Router {
             timeouts: find.timeouts,
             path,
         };
-        if find.origin.name() == &self.config.name {
+        if is_mine {
             return self.search_found(found);
         }
         let to = find.origin.name().clone();
@@ -255,12 +255,18 @@ impl Router {
     }
 
     fn give_up(&mut self, find: &FindSuccessor, reason: LookupFailure, now: Duration) {
-        if find.origin.name() == &self.config.name {
+        if self.is_mine(find) {
             return self.search_failed(find.lookup, reason, now);
         }
         let (to, lookup) = (find.origin.name().clone(), find.lookup);
         let message = Message::LookupFailed(LookupFailed { lookup, reason });
         self.push(RouterOutput::Tell { to, message });
+    }
+
+    /// Whether this router began a lookup. One that another core of this node began may come home
+    /// to this one: its end is told to the node like to any other, and the core is in its number.
+    fn is_mine(&self, find: &FindSuccessor) -> bool {
+        find.origin.name() == &self.config.name && find.lookup.core() == self.ids.core()
     }
 
     pub(super) fn refuse(&mut self, reply: ReplyTo, code: FailureCode, why: &str) {

@@ -15,7 +15,7 @@ use super::member::Chord;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Check {
     /// The closest of those who notified meanwhile: takes over if the old predecessor is dead.
-    heir: Option<Peer>,
+    pub(super) heir: Option<Peer>,
     /// The predecessor has said itself that it leaves, or that it joins anew.
     pub(super) gone: Option<Id>,
 }

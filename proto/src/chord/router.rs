@@ -111,6 +111,7 @@ pub struct Router {
     pub(super) walks: BTreeMap<RequestId, Walk>,
     pub(super) timers: BTreeSet<(Duration, RequestId)>,
     outputs: VecDeque<RouterOutput>,
+    stray_answers: u64,
 }
 
 impl Router {
@@ -135,6 +136,7 @@ impl Router {
             walks: BTreeMap::new(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
+            stray_answers: 0,
             config,
         }
     }
@@ -198,6 +200,7 @@ impl Router {
     ) -> Result<(), Misbehaviour> {
         super::misbehaviour::speaks_for(from, "Found", &found.owner)?;
         let Some(search) = self.searches.get(&found.lookup) else {
+            self.stray_answers += 1;
             return Ok(());
         };
         if !found.arc().contains(&search.target) {
@@ -285,6 +288,13 @@ impl Router {
     #[must_use]
     pub const fn rtt(&self) -> &RttTable {
         &self.rtt
+    }
+
+    /// Owners' answers to lookups that this router does not have: it has ended them, or an earlier
+    /// process of this node began them.
+    #[must_use]
+    pub const fn stray_answers(&self) -> u64 {
+        self.stray_answers
     }
 
     /// The arc cache.

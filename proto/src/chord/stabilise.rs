@@ -135,6 +135,19 @@ impl Chord {
         self.stabilising = Stabilising::default();
     }
 
+    pub(super) const fn is_stabilising(&self) -> bool {
+        self.stabilising.round.is_some()
+    }
+
+    /// Whom this member found dead lately, in the order of the ids.
+    pub(super) fn buried(&self) -> Vec<Id> {
+        let graves = self.stabilising.graves.iter();
+        let mut buried: Vec<_> = graves.map(|(id, _)| *id).collect();
+        buried.sort_unstable();
+        buried.dedup();
+        buried
+    }
+
     fn ask_head(&mut self, now: Duration) {
         if let Some(head) = self.successors.head().cloned() {
             return self.ask_neighbours(head, Purpose::Head, now);

@@ -173,8 +173,13 @@ impl Drive {
         let written = files.iter().filter(|file| file.bytes > 0);
         let written: Vec<&FoundFile> = written.collect();
         let file = *written.get(dice.index(written.len()))?;
-        let bit = u8::try_from(dice.below(8)).expect("a bit of a byte");
-        image.flip(file.name, dice.below(file.bytes), bit);
+        let (byte, bit) = if dice.one_in(2) {
+            (dice.below(file.bytes), dice.below(8))
+        } else {
+            spot(&image.content(file.name), dice)
+        };
+        let bit = u8::try_from(bit).expect("a bit of a byte");
+        image.flip(file.name, byte, bit);
         self.disk = SimDisk::from_image(image, dice.roll());
         tally.count(FaultKind::BitFlip);
         Some(file.name)
@@ -219,3 +224,16 @@ const fn kind_of(fault: Fault) -> FaultKind {
         Fault::FlippedBit => FaultKind::FlippedRead,
     }
 }
+
+/// A low bit of a word in use: where records keep their lengths and kinds, which a bit chosen among
+/// all hits far too seldom.
+fn spot(content: &[u8], dice: &mut Dice) -> (u64, u64) {
+    let words = content.chunks(WORD_BYTES).enumerate();
+    let used = words.filter(|(_, word)| word.iter().any(|byte| *byte != 0));
+    let used: Vec<usize> = used.map(|(number, _)| number).collect();
+    let word = used.get(dice.index(used.len())).copied().unwrap_or(0);
+    ((word * WORD_BYTES) as u64, dice.below(3))
+}
+
+/// Records start on a multiple of so many bytes.
+const WORD_BYTES: usize = 8;

@@ -41,6 +41,8 @@ pub(super) struct Compaction {
     step_bytes: u64,
     paid_until: Duration,
     attempts: u8,
+    /// The last record passed in the windows before: the next one goes on behind it.
+    passed: Option<Lsn>,
     /// A live record could not be appended: something else has to happen first.
     is_blocked: bool,
     /// Memory of the last read.
@@ -105,6 +107,7 @@ impl Compaction {
     /// Begins with a segment.
     pub(super) fn begin(&mut self, segment: SealedSegment) {
         if self.damage.is_none() {
+            self.passed = None;
             self.phase = Phase::Wanting(segment, BLOCK_BYTES as u64);
         }
     }
@@ -118,6 +121,7 @@ impl Compaction {
             | Phase::Draining(segment, _) => *segment,
             Phase::Judging(window) => window.segment,
         };
+        self.passed = None;
         if !self.is_reading() {
             self.phase = Phase::Wanting(segment, BLOCK_BYTES as u64);
         } else {
@@ -187,7 +191,8 @@ impl Compaction {
         if let (true, Some(buffer)) = (is_whole, buffer) {
             self.attempts = 0;
             self.read_bytes += buffer.len() as u64;
-            self.phase = Phase::Judging(Window::new(segment, offset, buffer));
+            let window = Window::new(segment, offset, buffer, self.passed);
+            self.phase = Phase::Judging(window);
             return;
         }
         self.attempts += 1;
@@ -223,6 +228,7 @@ impl Compaction {
                 }
                 Next::Read(offset) => {
                     let segment = window.segment;
+                    self.passed = window.passed;
                     self.leave(Phase::Wanting(segment, offset));
                     return false;
                 }
@@ -279,14 +285,14 @@ impl Compaction {
 }
 
 impl Window {
-    fn new(segment: SealedSegment, base: u64, buffer: Buffer) -> Self {
+    fn new(segment: SealedSegment, base: u64, buffer: Buffer, passed: Option<Lsn>) -> Self {
         Self {
             segment,
             buffer,
             base,
             batch_end: 0,
             next: 0,
-            passed: None,
+            passed,
             is_over: false,
         }
     }
@@ -319,7 +325,7 @@ impl Window {
 
     /// Whether what is left of the batch is padding that is not as it was written: after a power
     /// cut a recycled segment may hold old bytes there. The lsn of the next batch tells whether it
-    /// was.
+    /// was, and behind the last batch the last lsn of the segment.
     fn is_padding(&self) -> bool {
         let rest = self
             .buffer
@@ -341,7 +347,8 @@ impl Window {
         let at = self.batch_end.next_multiple_of(BLOCK_BYTES);
         let offset = self.base + at as u64;
         if offset >= self.segment.end {
-            return Some(Next::End);
+            // The last record that counts ends the walk: it was not there.
+            return Some(Next::Damage(self.base + self.next as u64));
         }
         let rest = self.buffer.as_bytes().get(at..).unwrap_or(&[]);
         if rest.is_empty() {

@@ -384,6 +384,36 @@ fn overwrites_keep_to_the_bound_and_lose_nothing() {
     assert!(rig.names.contains(&"rename") && rig.names.contains(&"read"));
 }
 
+/// Regression: a wrong bit in the last block of a segment's last batch was taken for the padding
+/// behind its records, and the segment was given back with what lived in it.
+#[test]
+fn a_segment_whose_last_record_reads_wrong_is_not_given_back() {
+    let mut rig = Rig::made(SyncPolicy::Always);
+    let mut stamp = 0;
+    while rig.log.sealed.len() < 3 {
+        stamp += 1;
+        rig.put(u8::try_from(stamp).unwrap(), stamp, 1000).unwrap();
+        if stamp % 3 == 0 {
+            rig.run();
+            rig.committed();
+        }
+        assert_eq!(rig.log.report().segments_freed, 0, "everything lives");
+    }
+    let oldest = rig.log.sealed[0];
+    let name = FileName::Segment(oldest.number);
+    let file = rig.files.get_mut(&name).unwrap();
+    let end = usize::try_from(oldest.end).unwrap();
+    let last = file[..end].iter().rposition(|byte| *byte != 0).unwrap();
+    file[last] ^= 1;
+    // Most of it is dead now, so that compaction has to begin.
+    rig.live.retain(|key, _| key.as_bytes()[0] % 16 == 1);
+    for _ in 0..200 {
+        rig.rest(5);
+    }
+    assert!(rig.log.report().damage.is_some(), "{:?}", rig.log.report());
+    assert!(rig.files.contains_key(&name), "it was given back");
+}
+
 #[test]
 fn without_durable_writes_files_are_synchronised_at_the_interval_and_at_the_end() {
     let interval = Duration::from_millis(50);
