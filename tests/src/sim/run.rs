@@ -355,7 +355,8 @@ impl Run {
         self.nodes[node] = NodeBook {
             is_damaged: false,
             lost_power: false,
-            lost_weakly: false,
+            // A disk that still misbehaves may fail a sync, and what it covered is lost.
+            lost_weakly: self.world.disk(node) != self.swarm.setup.disk,
             ..book
         };
         Ok(())
