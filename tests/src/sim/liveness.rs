@@ -195,7 +195,7 @@ impl Run {
             if !is_same {
                 let held = held.map(|held| held.version);
                 return Err(format!(
-                    "node {node} says {answer:?} of key {key}, of which owner {owner} holds {held:?}"
+                    "node {node} says {answer:?} of key {key}, and owner {owner} holds {held:?}"
                 ));
             }
         }

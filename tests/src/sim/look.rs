@@ -162,9 +162,10 @@ impl Run {
         let cores = 0..self.swarm.setup.cores;
         let mut phases =
             cores.filter_map(|core| Some(self.world.core(node, core)?.shard().phase()));
-        phases.any(
-            |phase| matches!(phase, Phase::Open(report) if report.refusal.as_ref().is_some_and(&is_meant)),
-        )
+        phases.any(|phase| match phase {
+            Phase::Open(report) => report.refusal.as_ref().is_some_and(&is_meant),
+            Phase::Recovering(_) | Phase::Failed(_) | Phase::Memory => false,
+        })
     }
 
     /// Whether a log of this node takes no writes until there is room.

@@ -1,7 +1,7 @@
 //! One seed from its start to its verdict: a world, its clients, what is done to it and what must
 //! hold of it. First anything may happen; then a part of the nodes is healed and has to do well.
 //!
-//! The faults are in `faults`, what is looked at while they happen in `look`, and the second half in
+//! The faults are in `faults`, what is looked at while they happen in `look`, the second half in
 //! `liveness`.
 
 use std::collections::BTreeMap;
