@@ -82,6 +82,7 @@ impl Plan {
             scope: Scope {
                 self_lookups: true,
                 returns: false,
+                leaves: false,
                 shortcuts: false,
             },
             bug: None,
@@ -183,7 +184,10 @@ impl Model for SmallRing {
             let victims = victims.filter(|victim| state.member(*victim).is_some());
             let assumed = self.plan.assumption;
             let victims = victims.filter(|victim| assumed.allows(&self.cells, state, *victim));
-            actions.extend(victims.map(Action::Fail));
+            for victim in victims {
+                actions.push(Action::Fail(victim));
+                actions.extend(self.plan.scope.leaves.then_some(Action::Leave(victim)));
+            }
         }
     }
 
