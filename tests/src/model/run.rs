@@ -212,7 +212,8 @@ impl Model for SmallRing {
 }
 
 impl SmallRing {
-    /// Only the first state that breaks a claim is told: the nearest, and `stateright` keeps the last.
+    /// Only the first state that breaks a claim is told, which is the nearest: `stateright` keeps
+    /// the last.
     fn claim(&self, index: usize, holds: impl Fn() -> bool) -> bool {
         self.seen[index].load(Ordering::Relaxed)
             || holds()

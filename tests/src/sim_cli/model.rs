@@ -185,8 +185,8 @@ fn table_row(plan: &Plan, report: &Report) -> String {
     )
 }
 
-const CSV_HEAD: &str = "ring,successors,joins,failures,assumed,returns,leaves,self_lookups,shortcuts,\
-    states,transitions,depth,members,comparisons,healed_by_self_lookups,seconds,verdict";
+const CSV_HEAD: &str = "ring,successors,joins,failures,assumed,returns,leaves,self_lookups,\
+    shortcuts,states,transitions,depth,members,comparisons,healed_by_self_lookups,seconds,verdict";
 
 fn csv_row(plan: &Plan, report: &Report) -> String {
     format!(
