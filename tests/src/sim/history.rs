@@ -323,6 +323,8 @@ impl History {
         let node = book.node;
         book.lost_at = Some(at);
         book.floors.fill(Floor::default());
+        // A clock that was set back gives versions of the old disk again.
+        self.named.retain(|(_, version), _| version.node != node);
         for write in &mut self.writes {
             if matches!(write.outcome, Outcome::Stored(version) if version.node == node) {
                 write.outcome = Outcome::Lost;

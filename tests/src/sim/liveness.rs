@@ -262,7 +262,7 @@ impl Run {
     }
 
     fn is_memory_full(&self, answer: &ClientAnswer) -> bool {
-        let is_small = self.swarm.setup.memory_max <= 1 << 20;
+        let is_small = self.swarm.setup.memory_max < 1 << 24;
         is_small
             && matches!(answer, ClientAnswer::Failed(failed)
                 if failed.code == FailureCode::MemoryFull)

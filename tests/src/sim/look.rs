@@ -65,7 +65,6 @@ impl Run {
         marks.hit_if(Mark::OwnerDisowned, counters.disowned > 0);
         marks.hit_if(Mark::OwnerSilent, counters.owner_timeouts > 0);
         marks.hit_if(Mark::LookupFailed, counters.lookups_failed > 0);
-        marks.hit_if(Mark::StrayAnswer, counters.stray_answers > 0);
         marks.hit_if(Mark::OtherCore, counters.mailbox_hops > 0);
         let memory = core.shard().memory();
         if core.shard().is_serving() && memory.bytes_used > memory.memory_max + RECOVERY_BYTES {
