@@ -7,7 +7,7 @@ use harness::sim::campaign::{Campaign, Totals, run_caught};
 
 /// Seeds that found a bug, with its story. A seed is about something else when the swarm changes,
 /// so that each story has a test of its own where the bug was.
-const REGRESSIONS: [(u64, &str); 8] = [
+const REGRESSIONS: [(u64, &str); 9] = [
     (
         300,
         "a read of a segment under compaction had a wrong bit in its last block: what could not be \
@@ -39,6 +39,11 @@ const REGRESSIONS: [(u64, &str); 8] = [
     (
         285,
         "a node that came back was passed by for three seconds, because it was suspected before",
+    ),
+    (
+        2716,
+        "two nodes whose links to a third had broken both suspected it, passed lookups of its arc \
+         to and fro, and never asked it, though it lived",
     ),
     (
         86,

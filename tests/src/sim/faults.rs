@@ -94,7 +94,11 @@ impl Run {
         }
     }
 
+    /// A log that takes no writes is never sealed: what came last in it is not attested.
     fn is_at_rest(&self, node: usize) -> bool {
+        if self.is_poisoned(node) || self.is_full(node) {
+            return false;
+        }
         (0..self.swarm.setup.cores).all(|core| {
             let core = self.world.core(node, core);
             core.is_some_and(|core| core.is_recovered() && core.is_log_at_rest())

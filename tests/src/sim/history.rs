@@ -351,6 +351,8 @@ impl History {
         for key in 0..self.by_key.len() {
             let bytes = key_of(u16::try_from(key).expect("few keys"));
             let newest = newest.get(&shard_of(&bytes)).copied().unwrap_or_default();
+            // What took it may be lost as well.
+            self.hosts[host].floors[key].is_gone = false;
             if self.hosts[host].floors[key].version > newest {
                 self.tally.lost_weakly += 1;
                 self.hosts[host].floors[key] = Floor::default();

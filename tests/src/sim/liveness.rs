@@ -230,22 +230,33 @@ impl Run {
 
     /// Asks until it goes well. Everything does at once, unless a host lost its power: whoever
     /// still believes in it finds out by its silence, which may take a request's whole time.
+    /// A node that has too much to do is asked again later.
     fn insist(
         &mut self,
         node: usize,
         mut ask: impl FnMut(&mut Clients, &mut World, &mut History) -> Option<Ticket>,
     ) -> Result<ClientAnswer, String> {
         let is_excused = (0..self.nodes.len()).any(|it| self.world.state(it) == NodeState::Off);
-        let mut tries = if is_excused { TRIES_MAX } else { 1 };
+        let mut tries = TRIES_MAX;
         loop {
             tries -= 1;
             let asked = ask(&mut self.clients, &mut self.world, &mut self.history);
             let answer = self.await_answer(node, asked)?;
-            let is_lost = matches!(&answer, ClientAnswer::Failed(failed)
-                if matches!(failed.code, FailureCode::NoRoute | FailureCode::Unknown));
-            if !is_lost || tries == 0 {
+            let code = match &answer {
+                ClientAnswer::Failed(failed) => Some(failed.code),
+                _ => None,
+            };
+            let goes_on = match code {
+                Some(FailureCode::NoRoute | FailureCode::Unknown) => is_excused,
+                // Clients of before still have requests under way.
+                Some(FailureCode::Overloaded) => true,
+                _ => false,
+            };
+            if !goes_on || tries == 0 {
                 return Ok(answer);
             }
+            let pause = self.swarm.setup.request_deadline / 2;
+            self.run_to(self.world.now() + pause)?;
         }
     }
 
