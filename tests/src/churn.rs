@@ -8,6 +8,7 @@
 //! at or after it (Chord), or that is closest to it (Kademlia). Lookups whose asker crashes first
 //! are not counted.
 
+pub mod chapters;
 pub mod collapse;
 mod figures;
 pub mod kademlia;
@@ -95,14 +96,6 @@ pub struct Row {
     pub kademlia_single: Figures,
     /// What a node of that model sends.
     pub kademlia_costs: Costs,
-}
-
-impl Row {
-    /// Whether the goal is met.
-    #[must_use]
-    pub fn passes(&self) -> bool {
-        self.retried.correct_percent() >= self.setting.goal()
-    }
 }
 
 /// Measures one setting. `progress` is told of every lookup that ends: of four kinds, one after the

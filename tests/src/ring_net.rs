@@ -53,6 +53,8 @@ pub struct Plan {
     pub retries: Vec<bool>,
     /// How long messages take.
     pub delay: Delay,
+    /// Round trips before a new link carries its first message: two for TCP and TLS 1.3.
+    pub handshakes: u32,
     /// Everything random follows from it.
     pub seed: u64,
 }
@@ -70,6 +72,7 @@ impl Plan {
             arcs_max: proto::chord::ARCS_MAX,
             retries: vec![true],
             delay: Delay::Pairs(MEAN_DELAY),
+            handshakes: 2,
             seed,
         }
     }
@@ -87,6 +90,7 @@ impl Plan {
             arcs_max: 0,
             retries: vec![false],
             delay: Delay::Uniform(MEAN_DELAY),
+            handshakes: 0,
             seed,
         }
     }

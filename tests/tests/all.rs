@@ -28,6 +28,7 @@ mod ring_idle;
 mod ring_kills;
 mod ring_leave;
 mod ring_partition;
+mod simulation;
 mod small_rings;
 mod source;
 mod targets;

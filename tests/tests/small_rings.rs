@@ -88,13 +88,13 @@ mod planted {
 
     #[test]
     fn planted_bugs_of_the_ring_are_found_in_small_rings() {
-        let found = |bug, claim| {
-            let mut plan = Plan::of("MMMj", 1, 1, Assumption::Successors);
+        let found = |bug, ring, assumption, claim| {
+            let mut plan = Plan::of(ring, 1, 1, assumption);
             plan.bug = Some(bug);
             let report = explore(&plan);
             assert!(broken(&report).contains(&claim), "{bug:?}: {report:?}");
         };
-        found(Bug::UnorderedList, LISTS);
-        found(Bug::DeadPredecessor, HEALS);
+        found(Bug::UnorderedList, "MMj", Assumption::Nothing, LISTS);
+        found(Bug::DeadPredecessor, "MMMj", Assumption::Successors, HEALS);
     }
 }

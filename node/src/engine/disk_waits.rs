@@ -1,6 +1,8 @@
 //! The core and its disk: requests on this core's own shard that wait for the log, and how they
 //! end. The log itself is the shard's; the jobs leave with the other outputs of a turn.
 
+use std::time::Duration;
+
 use proto::message::{Failed, FailureCode, Message, RequestId};
 use proto::time::Now;
 
@@ -62,11 +64,19 @@ impl Core {
 
     /// Carries out another core's operation on this core's shard.
     pub(super) fn serve_mail(&mut self, from: u8, request: RequestId, op: &ShardOp, now: Now) {
-        self.serve_here(Asker::Core { from, request }, &op.request(), now);
+        let deadline = self.fresh(now).deadline;
+        self.serve_here(Asker::Core { from, request }, &op.request(), deadline, now);
     }
 
-    /// Carries out a request on this core's shard. The answer may have to wait for the disk.
-    pub(super) fn serve_here(&mut self, asker: Asker, request: &ClientRequest<'_>, now: Now) {
+    /// Carries out a request on this core's shard. The answer may have to wait for the disk, but not
+    /// beyond the deadline.
+    pub(super) fn serve_here(
+        &mut self,
+        asker: Asker,
+        request: &ClientRequest<'_>,
+        deadline: Duration,
+        now: Now,
+    ) {
         let held_bytes = request.value_bytes();
         // What was appended cannot be refused any more: whether it may wait is asked before.
         if self.shard.has_log() && request.is_write() && !self.has_room(held_bytes) {
@@ -90,7 +100,7 @@ impl Core {
         };
         let patience = self.config.request_deadline;
         // A little before whoever asked gives up, another core above all: it knows no reason.
-        let deadline = now.mono + patience - (SWEEP_INTERVAL * 2).min(patience / 8);
+        let deadline = deadline - (SWEEP_INTERVAL * 2).min(patience / 8);
         self.sweep_soon(now);
         self.waiting.push(Waiter {
             lsn,

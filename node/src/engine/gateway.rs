@@ -44,7 +44,7 @@ impl Core {
         if let Some(failed) = self.refusal(request) {
             self.respond(origin, &Message::Failed(failed));
         } else if self.owns(&key) {
-            return self.serve(origin, false, request, now);
+            return self.serve(origin, self.fresh(now), request, now);
         } else if let Some(op) = ShardOp::of(request) {
             let position = key.position();
             let operation = self.operation(origin, Task::Shard(op), position, now);
@@ -63,12 +63,19 @@ impl Core {
         }
     }
 
-    /// Serves a request on a key that this node owns; says who has it now. It is doubtful when an
-    /// earlier owner may have applied it.
+    /// A request that nobody has tried to serve before.
+    pub(super) fn fresh(&self, now: Now) -> Before {
+        Before {
+            is_doubtful: false,
+            deadline: now.mono + self.config.request_deadline,
+        }
+    }
+
+    /// Serves a request on a key that this node owns; says who has it now.
     pub(super) fn serve(
         &mut self,
         origin: Origin,
-        is_doubtful: bool,
+        before: Before,
         request: &ClientRequest<'_>,
         now: Now,
     ) -> Taker {
@@ -77,18 +84,19 @@ impl Core {
         };
         let shard = shard_of(&key, self.config.cores).0;
         if shard == self.config.core {
-            let asker = if is_doubtful {
+            let asker = if before.is_doubtful {
                 Asker::Doubtful(origin)
             } else {
                 Asker::Origin(origin)
             };
-            self.serve_here(asker, request, now);
+            self.serve_here(asker, request, before.deadline, now);
             return Taker::Shard;
         }
         let mut operation = self.operation(origin, Task::Handed, Id::ZERO, now);
         operation.write = request.is_write();
         operation.held_bytes = request.value_bytes();
-        operation.is_doubtful = is_doubtful;
+        operation.is_doubtful = before.is_doubtful;
+        operation.deadline = before.deadline;
         if let Some(number) = self.admit(operation)
             && let Some(op) = ShardOp::of(request)
         {
@@ -113,7 +121,7 @@ impl Core {
         let Some(operation) = self.operations.get_mut(number) else {
             return;
         };
-        let (target, deadline) = (operation.position, operation.deadline);
+        let (target, mut deadline) = (operation.position, operation.deadline);
         operation.stage = Stage::Lookup;
         // What this node owns itself, it knows better than what it has heard of others.
         let presumed = (!self.router.owns(&target))
@@ -129,6 +137,8 @@ impl Core {
             // The arc may have moved: its presumed owner is asked, and answers or passes it on.
             (Task::Lookup(LookupMode::Cached), Some(name)) => {
                 operation.route.cached = true;
+                // If it is dead, a lookup without it follows, which needs time as well.
+                deadline = now.mono + deadline.saturating_sub(now.mono) / 2;
                 (LookupMode::Recursive, Some(name))
             }
             (Task::Lookup(mode), _) => (*mode, None),
@@ -194,7 +204,11 @@ impl Core {
             return;
         };
         if let Task::Shard(op) = operation.task {
-            self.serve(operation.origin, operation.is_doubtful, &op.request(), now);
+            let before = Before {
+                is_doubtful: operation.is_doubtful,
+                deadline: operation.deadline,
+            };
+            self.serve(operation.origin, before, &op.request(), now);
         }
     }
 
@@ -310,7 +324,7 @@ impl Core {
             return;
         };
         operation.route.timeouts = operation.route.timeouts.saturating_add(1);
-        operation.is_doubtful |= operation.write;
+        operation.is_doubtful |= operation.write && !planted::is(Bug::TimeoutIsFailure);
         self.pause(number, now);
     }
 
@@ -441,6 +455,15 @@ impl Core {
             .get_or_insert(operation.started + SWEEP_INTERVAL);
         Some(self.operations.insert(operation))
     }
+}
+
+/// What has become of a request before it is served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Before {
+    /// An earlier owner may have applied it.
+    pub(super) is_doubtful: bool,
+    /// Its client waits until then, wherever it is served.
+    pub(super) deadline: Duration,
 }
 
 /// Who has a request after it was handed in.

@@ -187,7 +187,7 @@ impl Core {
         self.counters.owner_requests += 1;
         match request.key() {
             Some(key) if self.owns(&key) => {
-                self.serve(Origin::Gateway(reply), false, &request, now);
+                self.serve(Origin::Gateway(reply), self.fresh(now), &request, now);
             }
             Some(_) => self.outbox.answer(reply, &Message::NotOwner),
             None => {

@@ -14,7 +14,8 @@ use super::wal::names::Lsn;
 /// The requests of a core that wait for its disk.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Writes wait for their own record: their lsns grow.
+    /// Writes wait for their own record: their lsns grow, and so do their deadlines. One whose time
+    /// began elsewhere, before it came to be served here, is among the others.
     writes: VecDeque<Waiter>,
     /// Everything else waits for an earlier record; the second number is that of arrival.
     others: BTreeMap<(Lsn, u64), Waiter>,
@@ -74,7 +75,10 @@ impl Waiting {
     /// Takes one in.
     pub(super) fn push(&mut self, waiter: Waiter) {
         self.held_bytes += waiter.held_bytes;
-        let is_last = self.writes.back().is_none_or(|last| last.lsn < waiter.lsn);
+        let is_last = self
+            .writes
+            .back()
+            .is_none_or(|last| last.lsn < waiter.lsn && last.deadline <= waiter.deadline);
         if is_last && matches!(waiter.wanted, Wanted::Written(_)) {
             return self.writes.push_back(waiter);
         }
@@ -113,7 +117,6 @@ impl Waiting {
 
     /// All whose deadline has come.
     pub(super) fn take_overdue(&mut self, now: Duration) -> Vec<Waiter> {
-        // Every request gets the same time, so that the oldest write is due first.
         let due = self.writes.partition_point(|waiter| waiter.deadline <= now);
         let mut overdue: Vec<_> = self.writes.drain(..due).collect();
         let is_due = |waiter: &Waiter| waiter.deadline <= now;
@@ -211,6 +214,22 @@ mod tests {
         assert_eq!((waiting.len(), waiting.held_bytes()), (2, 10));
         waiting.push(write(3, 9));
         assert_eq!(waiting.len(), 3, "an lsn is given again");
+    }
+
+    /// Found by simulation: a request that came to be served here late got all of its time anew.
+    #[test]
+    fn a_write_whose_time_began_earlier_ends_earlier() {
+        let mut waiting = Waiting::default();
+        waiting.push(write(1, 20));
+        waiting.push(write(2, 10));
+        waiting.push(write(3, 30));
+        let overdue = waiting.take_overdue(Duration::from_secs(10));
+        assert_eq!(
+            overdue.iter().map(|it| it.lsn).collect::<Vec<_>>(),
+            [Lsn(2)]
+        );
+        let left = [1, 3].map(|_| waiting.pop_committed(Lsn(3)).map(|it| it.lsn));
+        assert_eq!(left, [Some(Lsn(1)), Some(Lsn(3))]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Asks {
     ) -> ChordOutput {
         let request = self.ids.issue();
         let ask = Ask {
-            due: now + self.rtt.timeout(to.name()),
+            due: now + self.rtt.guess(to.name()),
             to,
             purpose,
             message,
@@ -147,7 +147,7 @@ impl Asks {
                 dead.push(*request);
                 continue;
             }
-            let patience = self.rtt.timeout(ask.to.name()) * (1 << (ask.tries - 1));
+            let patience = self.rtt.guess(ask.to.name()) * (1 << (ask.tries - 1));
             ask.due = now + patience.min(RTT_BOUNDS.max);
             resend.push(ask.output(*request));
         }

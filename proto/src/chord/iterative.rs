@@ -24,6 +24,8 @@ pub(super) struct Trail {
     dead: Vec<Peer>,
     /// Members still to be asked, the next one last.
     frontier: Vec<Peer>,
+    /// How many were known to be dead when there was nobody left to ask.
+    dead_before: usize,
 }
 
 /// A step that waits for its answer.
@@ -68,6 +70,7 @@ impl Router {
         if let Some(search) = self.searches.get_mut(&lookup) {
             search.trail.path.clear();
             search.trail.frontier = frontier;
+            search.trail.dead_before = dead.len();
         }
         self.next_step(lookup, now);
     }
@@ -211,8 +214,7 @@ impl Router {
             }
         };
         let Some(to) = next else {
-            trail.dead.clear();
-            return self.search_failed(lookup, LookupFailure::NoRoute, now);
+            return self.look_back(lookup, now);
         };
         let avoid: Vec<_> = trail.dead.iter().rev().take(AVOIDED_MAX).cloned().collect();
         let ask = NextHop {
@@ -220,6 +222,36 @@ impl Router {
             avoid,
         };
         self.send_step(lookup, to, ask, now);
+    }
+
+    /// Nobody is left to ask. An answer names a few members only: when some of them were dead,
+    /// whoever is nearest to the position, or the origin itself, may know others behind them.
+    fn look_back(&mut self, lookup: RequestId, now: Duration) {
+        let Some(search) = self.searches.get_mut(&lookup) else {
+            return;
+        };
+        let (target, has_via) = (search.target, search.via().is_some());
+        let trail = &mut search.trail;
+        let is_fruitless = trail.dead.len() == trail.dead_before;
+        if is_fruitless || trail.path.is_empty() && has_via {
+            trail.dead.clear();
+            return self.search_failed(lookup, LookupFailure::NoRoute, now);
+        }
+        trail.dead_before = trail.dead.len();
+        let asked = trail.path.iter().enumerate();
+        let nearest = asked.min_by_key(|(_, peer)| peer.id().distance_to(&target));
+        if let Some((at, _)) = nearest {
+            let again = trail.path.remove(at);
+            trail.frontier.push(again);
+        } else {
+            let dead = trail.dead.clone();
+            let mut frontier = self.closer(&target, &dead, false);
+            frontier.reverse();
+            if let Some(search) = self.searches.get_mut(&lookup) {
+                search.trail.frontier = frontier;
+            }
+        }
+        self.next_step(lookup, now);
     }
 
     fn send_step(&mut self, lookup: RequestId, to: Peer, ask: NextHop, now: Duration) {

@@ -144,6 +144,13 @@ impl Router {
     /// Routes by this view from now on.
     pub fn set_view(&mut self, view: Arc<RoutingView>) {
         self.hop_limit = view.hop_limit(usize::from(self.config.params.successors));
+        if !self.suspects.is_empty() {
+            // Who comes into the view anew may have come back; at worst it is suspected again.
+            let known = |hop: &&Peer| self.view.hops.iter().any(|old| old.name() == hop.name());
+            for hop in view.hops.iter().filter(|hop| !known(hop)) {
+                self.suspects.remove(hop.name());
+            }
+        }
         self.view = view;
     }
 

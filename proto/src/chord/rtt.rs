@@ -25,6 +25,8 @@ pub struct RttBounds {
 pub struct RttTable {
     bounds: RttBounds,
     peers: BTreeMap<NodeName, Rtt>,
+    /// All peers taken together.
+    anybody: Rtt,
 }
 
 impl RttTable {
@@ -34,39 +36,30 @@ impl RttTable {
         Self {
             bounds,
             peers: BTreeMap::new(),
+            anybody: Rtt::NONE,
         }
     }
 
     /// The present timeout for `peer`.
     #[must_use]
     pub fn timeout(&self, peer: &NodeName) -> Duration {
-        let Some(rtt) = self.peers.get(peer) else {
-            return self.bounds.initial;
-        };
-        let base = if rtt.samples == 0 {
-            self.bounds.initial
-        } else {
-            rtt.smoothed + 4 * rtt.deviation
-        };
-        let backed_off = base.max(self.bounds.min) * (1 << rtt.backoff.min(BACKOFF_MAX));
-        backed_off.min(self.bounds.max)
+        let rtt = self.peers.get(peer).unwrap_or(&Rtt::NONE);
+        self.backed_off(rtt, rtt.timeout().unwrap_or(self.bounds.initial))
+    }
+
+    /// The present timeout for `peer`; what was measured of others stands in for what was not
+    /// measured of it (temporal sharing of RFC 9040, section 6, between peers).
+    #[must_use]
+    pub fn guess(&self, peer: &NodeName) -> Duration {
+        let rtt = self.peers.get(peer).unwrap_or(&Rtt::NONE);
+        let base = rtt.timeout().or_else(|| self.anybody.timeout());
+        self.backed_off(rtt, base.unwrap_or(self.bounds.initial))
     }
 
     /// A request that was sent once was answered after `sample`.
     pub fn measured(&mut self, peer: &NodeName, sample: Duration, now: Duration) {
-        let rtt = self.entry(peer);
-        if rtt.samples == 0 {
-            rtt.smoothed = sample;
-            rtt.deviation = sample / 2;
-        } else {
-            // RFC 6298, section 2.3: alpha 1/8, beta 1/4.
-            let error = rtt.smoothed.abs_diff(sample);
-            rtt.deviation = rtt.deviation * 3 / 4 + error / 4;
-            rtt.smoothed = rtt.smoothed * 7 / 8 + sample / 8;
-        }
-        rtt.samples = rtt.samples.saturating_add(1);
-        rtt.backoff = 0;
-        rtt.at = now;
+        self.entry(peer).measured(sample, now);
+        self.anybody.measured(sample, now);
     }
 
     /// A request was not answered in time.
@@ -81,6 +74,11 @@ impl RttTable {
         measured.map(|(name, rtt)| (name, rtt.smoothed, self.timeout(name)))
     }
 
+    fn backed_off(&self, rtt: &Rtt, base: Duration) -> Duration {
+        let backed_off = base.max(self.bounds.min) * (1 << rtt.backoff.min(BACKOFF_MAX));
+        backed_off.min(self.bounds.max)
+    }
+
     fn entry(&mut self, peer: &NodeName) -> &mut Rtt {
         if self.peers.len() >= RTT_PEERS_MAX && !self.peers.contains_key(peer) {
             let oldest = self.peers.iter().min_by_key(|(_, rtt)| rtt.at);
@@ -88,17 +86,46 @@ impl RttTable {
                 self.peers.remove(&name);
             }
         }
-        self.peers.entry(peer.clone()).or_default()
+        self.peers.entry(peer.clone()).or_insert(Rtt::NONE)
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Rtt {
     smoothed: Duration,
     deviation: Duration,
     samples: u32,
     backoff: u8,
     at: Duration,
+}
+
+impl Rtt {
+    const NONE: Self = Self {
+        smoothed: Duration::ZERO,
+        deviation: Duration::ZERO,
+        samples: 0,
+        backoff: 0,
+        at: Duration::ZERO,
+    };
+
+    fn timeout(&self) -> Option<Duration> {
+        (self.samples > 0).then(|| self.smoothed + 4 * self.deviation)
+    }
+
+    fn measured(&mut self, sample: Duration, now: Duration) {
+        if self.samples == 0 {
+            self.smoothed = sample;
+            self.deviation = sample / 2;
+        } else {
+            // RFC 6298, section 2.3: alpha 1/8, beta 1/4.
+            let error = self.smoothed.abs_diff(sample);
+            self.deviation = self.deviation * 3 / 4 + error / 4;
+            self.smoothed = self.smoothed * 7 / 8 + sample / 8;
+        }
+        self.samples = self.samples.saturating_add(1);
+        self.backoff = 0;
+        self.at = now;
+    }
 }
 
 const BACKOFF_MAX: u8 = 6;
@@ -134,6 +161,18 @@ mod tests {
             table.measured(&peer, Duration::from_millis(1), Duration::ZERO);
         }
         assert_eq!(table.timeout(&peer), BOUNDS.min);
+    }
+
+    #[test]
+    fn strangers_are_guessed_from_those_who_were_measured() {
+        let mut table = RttTable::new(BOUNDS);
+        assert_eq!(table.guess(&name(9)), BOUNDS.initial);
+        table.measured(&name(1), Duration::from_millis(40), Duration::ZERO);
+        assert_eq!(table.guess(&name(9)), Duration::from_millis(120));
+        assert_eq!(table.timeout(&name(9)), BOUNDS.initial);
+        assert_eq!(table.guess(&name(1)), table.timeout(&name(1)));
+        table.timed_out(&name(9));
+        assert_eq!(table.guess(&name(9)), Duration::from_millis(240));
     }
 
     #[test]

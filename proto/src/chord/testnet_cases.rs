@@ -416,6 +416,21 @@ fn the_arc_of_a_leaver_has_an_owner_at_once_even_if_its_host_is_silent() {
     }
 }
 
+/// Found by the simulation of churn: a member that is told of another predecessor asks the old one,
+/// which it never asked before, and waited seven seconds for it whatever it had measured of others.
+#[test]
+fn the_arc_of_a_silent_member_has_an_owner_within_seconds() {
+    for seed in seeds(5) {
+        let mut net = Net::placed(Plan::new(seed), 8);
+        net.run(seconds(10));
+        let order = net.names_in_order();
+        net.silence(&order[3]);
+        net.run(seconds(5));
+        let heir = net.hosts[&order[4]].ring.snapshots().next().unwrap();
+        assert_eq!(heir.predecessor.unwrap().name(), &order[2], "seed {seed}");
+    }
+}
+
 #[test]
 fn all_can_leave_at_once() {
     let mut net = Net::boot(Plan::new(1), 5);

@@ -88,9 +88,14 @@ pub fn run(
 /// Time in which nodes measure how far their neighbours are, before the crash.
 const SETTLE: Duration = Duration::from_secs(120);
 
+/// Lookups of a run: what `progress` counts up to.
+pub const STEPS: usize = 12_000;
+
 /// How long lookups go on after the crash.
 const SECONDS: u64 = 60;
 
 const LOOKUPS_EACH: u32 = 200;
 
 const PAUSE: Duration = Duration::from_millis(5);
+
+const _: () = assert!(STEPS as u64 == SECONDS * LOOKUPS_EACH as u64);

@@ -7,12 +7,14 @@ use std::time::Duration;
 use proto::chord::{
     Chord, ChordOutput, Essence, FingerTable, LookupFound, Phase, Pointers, Purpose,
 };
-use proto::message::{GetNeighbours, Join, Message, Notify, ReplyTo, RequestId, RequestIds, Route};
+use proto::message::{
+    GetNeighbours, Join, Leave, Message, Notify, ReplyTo, RequestId, RequestIds, Route,
+};
 use proto::peer::{NodeName, Peer};
 use proto::planted::Bug;
 use proto::time::Now;
 
-use super::cast::{Cast, Rank, Said};
+use super::cast::{Cast, List, Rank, Said};
 
 /// A member with its clock.
 #[derive(Clone, Debug)]
@@ -42,6 +44,10 @@ pub enum Input {
     PlaceFound(Rank),
     /// Its lookup of itself names an owner.
     SelfFound(Rank),
+    /// It is to leave.
+    Leave,
+    /// A neighbour tells that it leaves, and what it knew: predecessor and list.
+    Parting(Rank, Option<Rank>, List),
 }
 
 /// What a member does.
@@ -119,6 +125,16 @@ impl Actor {
             Input::Dead(who) => self.learn_death(cast.peer(who)),
             Input::PlaceFound(before) => self.found(cast, self.place, before),
             Input::SelfFound(owner) => self.found(cast, self.itself, owner),
+            Input::Leave => self.chord.leave(self.now()),
+            Input::Parting(by, before, list) => {
+                let leave = Leave {
+                    vnode: 0,
+                    leaver: cast.peer(by).clone(),
+                    predecessor: before.map(|rank| cast.peer(rank).clone()),
+                    successors: cast.peers_of(list),
+                };
+                self.request(cast, by, &Message::Leave(leave));
+            }
         }
         let mut effects = self.drain(cast);
         self.wind_up(cast);
@@ -253,7 +269,8 @@ impl Actor {
 }
 
 fn check_question(message: &Message<'_>) {
-    let known = matches!(message, Message::GetNeighbours(_) | Message::Join(_));
+    use Message::{GetNeighbours, Join, Leave};
+    let known = matches!(message, GetNeighbours(_) | Join(_) | Leave(_));
     assert!(known, "a question the model does not know: {message:?}");
 }
 

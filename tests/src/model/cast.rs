@@ -45,6 +45,8 @@ pub enum Said {
     Moved,
     /// Not a member.
     Absent,
+    /// Understood.
+    Done,
 }
 
 impl Cast {
@@ -122,12 +124,8 @@ impl Cast {
     /// The compact form of a list.
     #[must_use]
     pub fn list(&self, peers: &[Peer]) -> List {
-        let mut list = List::default();
-        for peer in peers {
-            list.ranks[usize::from(list.len)] = self.rank(&peer.id());
-            list.len += 1;
-        }
-        list
+        let ranks: Vec<_> = peers.iter().map(|peer| self.rank(&peer.id())).collect();
+        List::of(&ranks)
     }
 
     /// The compact form of an answer.
@@ -143,6 +141,7 @@ impl Cast {
             }
             Message::JoinAnswer(JoinAnswer::Moved) => Said::Moved,
             Message::Failed(_) => Said::Absent,
+            Message::Done => Said::Done,
             other => panic!("no answer of the ring: {other:?}"),
         }
     }
@@ -161,6 +160,7 @@ impl Cast {
                 predecessor: speaker.clone(),
                 successors: self.peers_of(list),
             }),
+            Said::Done => Message::Done,
             Said::Moved => Message::JoinAnswer(JoinAnswer::Moved),
             Said::Absent => Message::Failed(proto::message::Failed {
                 code: proto::message::FailureCode::NotMember,
@@ -169,12 +169,25 @@ impl Cast {
         }
     }
 
-    fn peers_of(&self, list: List) -> Vec<Peer> {
+    /// The members of a list.
+    #[must_use]
+    pub fn peers_of(&self, list: List) -> Vec<Peer> {
         list.ranks().map(|rank| self.peer(rank).clone()).collect()
     }
 }
 
 impl List {
+    /// A list of these.
+    #[must_use]
+    pub fn of(ranks: &[Rank]) -> Self {
+        let mut list = Self::default();
+        for rank in ranks {
+            list.ranks[usize::from(list.len)] = *rank;
+            list.len += 1;
+        }
+        list
+    }
+
     /// The entries.
     pub fn ranks(self) -> impl Iterator<Item = Rank> {
         self.ranks.into_iter().take(usize::from(self.len))

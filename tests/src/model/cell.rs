@@ -20,6 +20,7 @@ pub struct Cell {
     rank: Rank,
     actor: Actor,
     essence: Essence,
+    predecessor: Option<Rank>,
     successors: Vec<Rank>,
     asking: Vec<(Purpose, Rank)>,
     digest: u64,
@@ -148,6 +149,7 @@ impl Cell {
         let asking = essence.asking.iter().map(|(why, of)| (*why, cast.rank(of)));
         Self {
             rank,
+            predecessor: essence.predecessor.map(|id| cast.rank(&id)),
             successors: essence.successors.iter().map(|id| cast.rank(id)).collect(),
             asking: asking.collect(),
             essence,
@@ -185,6 +187,18 @@ impl Cell {
     #[must_use]
     pub fn asking(&self) -> &[(Purpose, Rank)] {
         &self.asking
+    }
+
+    /// Its predecessor.
+    #[must_use]
+    pub const fn predecessor(&self) -> Option<Rank> {
+        self.predecessor
+    }
+
+    /// Whether it is on its way out of the ring.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.essence.phase, Phase::Leaving | Phase::Left)
     }
 
     /// Whether it is in the ring.

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use proto::chord::invariant::is_ideal;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::cast::Rank;
 use super::cell::Cells;
 use super::rules::{self, Action, Scope};
 use super::state::{Flight, RingState, SLOTS};
@@ -114,7 +115,7 @@ fn calmed(state: &RingState) -> RingState {
 }
 
 fn next(cells: &Cells, scope: Scope, state: &RingState) -> Next {
-    if !state.is_quiet() || is_stabilising(cells, state) {
+    if !state.is_quiet() || is_busy(cells, state) {
         return Next::Step(arrive(cells, state));
     }
     let after = sweep(cells, state);
@@ -134,9 +135,9 @@ fn next(cells: &Cells, scope: Scope, state: &RingState) -> Next {
     }
 }
 
-fn is_stabilising(cells: &Cells, state: &RingState) -> bool {
+fn is_busy(cells: &Cells, state: &RingState) -> bool {
     let mut here = cells.cast().ranks().filter_map(|rank| state.at(rank));
-    here.any(|cell| cell.essence().stabilising)
+    here.any(|cell| cell.essence().stabilising || cell.is_leaving())
 }
 
 /// What is in flight arrives, one after the other.
@@ -153,7 +154,7 @@ fn arrive(cells: &Cells, state: &RingState) -> RingState {
     now
 }
 
-fn arrivals<'a>(cells: &'a Cells, state: &'a RingState) -> impl Iterator<Item = Action> + 'a {
+fn arrivals(cells: &Cells, state: &RingState) -> impl Iterator<Item = Action> {
     let cast = cells.cast();
     let questions = cast.ranks().flat_map(move |asker| {
         SLOTS.into_iter().filter_map(move |slot| {
@@ -169,7 +170,13 @@ fn arrivals<'a>(cells: &'a Cells, state: &'a RingState) -> impl Iterator<Item = 
         let to = cast.ranks().filter(move |to| state.has_notice(from, *to));
         to.map(move |to| Action::Notice(from, to))
     });
-    questions.chain(notices)
+    let partings = cast.ranks().flat_map(move |from| {
+        let to = cast.ranks().filter(move |to| state.has_parting(from, *to));
+        to.map(move |to| Action::Parting(from, to))
+    });
+    let leaving = |rank: &Rank| state.at(*rank).is_some_and(|cell| cell.is_leaving());
+    let exits = cast.ranks().filter(leaving).map(Action::Exit);
+    questions.chain(notices).chain(partings).chain(exits)
 }
 
 /// Joiners try every member in turn, members stabilise in turn.
@@ -219,6 +226,7 @@ fn digest(state: &RingState) -> u64 {
 const ALL_AT_ONCE: Scope = Scope {
     self_lookups: true,
     returns: false,
+    leaves: false,
     shortcuts: true,
 };
 

@@ -3,7 +3,7 @@
 //!
 //! Shortcuts give a second input at once. A question to a head is put when it is about to arrive:
 //! until then it changes nobody, and its asker only waits; if the head is dropped meanwhile, it is
-//! because it died, and the question finds the dead either way. A Join is put when it arrives, and
+//! because it died or joins anew, and the question finds that either way. A Join is put when it arrives, and
 //! its refusal returns at once: the joiner is where it was. Nothing else is cut short.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use proto::chord::Purpose;
 
 use super::actor::{Actor, Input};
-use super::cast::{Cast, Rank, Said};
+use super::cast::{Cast, List, MEMBERS_MAX, Rank, Said};
 use super::cell::{Cell, Cells};
 use super::state::{Flight, Place, RingState, SLOTS, Slot, slot_of};
 
@@ -34,6 +34,12 @@ pub enum Action {
     LookUp(Rank, Rank),
     /// A member fails.
     Fail(Rank),
+    /// A member begins to leave on purpose, which counts as a failure.
+    Leave(Rank),
+    /// A neighbour hears of it.
+    Parting(Rank, Rank),
+    /// Who leaves is gone.
+    Exit(Rank),
 }
 
 /// What is explored beside the plain operation of the ring.
@@ -43,6 +49,8 @@ pub struct Scope {
     pub self_lookups: bool,
     /// Who has failed may come back, as one of the joins.
     pub returns: bool,
+    /// Members leave on purpose.
+    pub leaves: bool,
     /// Questions whose way makes no difference are answered at once.
     pub shortcuts: bool,
 }
@@ -56,6 +64,10 @@ pub fn actions(cells: &Cells, scope: Scope, state: &RingState, found: &mut Vec<A
         }
         let notices = cast.ranks().filter(|to| state.has_notice(asker, *to));
         found.extend(notices.map(|to| Action::Notice(asker, to)));
+        let partings = cast.ranks().filter(|to| state.has_parting(asker, *to));
+        found.extend(partings.map(|to| Action::Parting(asker, to)));
+        let leaver = state.at(asker).filter(|cell| cell.is_leaving());
+        found.extend(leaver.map(|_| Action::Exit(asker)));
     }
     for rank in cast.ranks() {
         if may_join(scope, state, rank) {
@@ -112,6 +124,17 @@ pub fn apply(cells: &Cells, scope: Scope, state: &RingState, action: Action) -> 
             net.failures -= 1;
             net.fail(rank);
         }
+        Action::Leave(rank) => {
+            net.failures -= 1;
+            net.drop_questions(rank);
+            give(cells, net, rank, Input::Leave)?;
+        }
+        Action::Parting(from, to) => {
+            net.take_parting(from, to);
+            let input = parting(net, from)?;
+            give(cells, net, to, input)?;
+        }
+        Action::Exit(rank) => net.fail(rank),
     }
     (next != *state).then_some(next)
 }
@@ -240,18 +263,32 @@ fn take_up_place(cells: &Cells, scope: Scope, net: &mut RingState, joiner: Rank)
     Some(())
 }
 
-/// The member's list, now and after each answer that is on its way to it.
+/// What a leaver tells: its pointers as they were when it began to leave.
+fn parting(state: &RingState, leaver: Rank) -> Option<Input> {
+    let cell = state.at(leaver)?;
+    let list = List::of(cell.successors());
+    Some(Input::Parting(leaver, cell.predecessor(), list))
+}
+
+/// The member's list, now and after each answer and parting that is on its way to it.
 pub fn lists(cells: &Cells, state: &RingState, rank: Rank) -> Vec<Vec<Rank>> {
     let Some(cell) = state.at(rank) else {
         return Vec::new();
     };
     let mut lists = vec![cell.successors().to_vec()];
-    for (purpose, _) in cell.asking() {
-        let slot = slot_of(*purpose);
-        if let (Flight::Answered(said), false) = (state.flight(rank, slot), slot == Slot::Check) {
-            let outcome = cells.step(cell, Input::Answered(*purpose, said));
-            lists.push(outcome.next.successors().to_vec());
+    let answers = cell.asking().iter().filter_map(|(purpose, _)| {
+        let slot = slot_of(*purpose).filter(|slot| *slot != Slot::Check)?;
+        match state.flight(rank, slot) {
+            Flight::Answered(said) => Some(Input::Answered(*purpose, said)),
+            Flight::None | Flight::Asked => None,
         }
+    });
+    let leavers = (0u8..)
+        .take(MEMBERS_MAX)
+        .filter(|by| state.has_parting(*by, rank));
+    let partings = leavers.filter_map(|by| parting(state, by));
+    for input in answers.chain(partings) {
+        lists.push(cells.step(cell, input).next.successors().to_vec());
     }
     lists
 }

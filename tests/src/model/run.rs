@@ -82,6 +82,7 @@ impl Plan {
             scope: Scope {
                 self_lookups: true,
                 returns: false,
+                leaves: false,
                 shortcuts: false,
             },
             bug: None,
@@ -183,7 +184,10 @@ impl Model for SmallRing {
             let victims = victims.filter(|victim| state.member(*victim).is_some());
             let assumed = self.plan.assumption;
             let victims = victims.filter(|victim| assumed.allows(&self.cells, state, *victim));
-            actions.extend(victims.map(Action::Fail));
+            for victim in victims {
+                actions.push(Action::Fail(victim));
+                actions.extend(self.plan.scope.leaves.then_some(Action::Leave(victim)));
+            }
         }
     }
 
@@ -208,7 +212,8 @@ impl Model for SmallRing {
 }
 
 impl SmallRing {
-    /// Only the first state that breaks a claim is told: the nearest, and `stateright` keeps the last.
+    /// Only the first state that breaks a claim is told, which is the nearest: `stateright` keeps
+    /// the last.
     fn claim(&self, index: usize, holds: impl Fn() -> bool) -> bool {
         self.seen[index].load(Ordering::Relaxed)
             || holds()

@@ -17,6 +17,7 @@ pub struct RingState {
     places: [Place; MEMBERS_MAX],
     flights: [[Flight; SLOTS.len()]; MEMBERS_MAX],
     notices: u32,
+    partings: u32,
     /// Members that may still start.
     pub joins: u8,
     /// Members that may still fail.
@@ -69,6 +70,7 @@ impl RingState {
             places: Default::default(),
             flights: Default::default(),
             notices: 0,
+            partings: 0,
             joins,
             failures,
         }
@@ -106,7 +108,8 @@ impl RingState {
         self.places[usize::from(rank)] = Place::Dead;
         self.flights[usize::from(rank)] = Default::default();
         for from in (0u8..).take(MEMBERS_MAX) {
-            self.notices &= !notice(from, rank);
+            self.notices &= !way(from, rank);
+            self.partings &= !(way(from, rank) | way(rank, from));
         }
     }
 
@@ -124,18 +127,35 @@ impl RingState {
     /// Whether `from` has a notification for `to` in flight.
     #[must_use]
     pub const fn has_notice(&self, from: Rank, to: Rank) -> bool {
-        self.notices & notice(from, to) != 0
+        self.notices & way(from, to) != 0
     }
 
     /// Takes a notification out of the net.
     pub fn take_notice(&mut self, from: Rank, to: Rank) {
-        self.notices &= !notice(from, to);
+        self.notices &= !way(from, to);
+    }
+
+    /// Whether `from` is on its way to tell `to` that it leaves.
+    #[must_use]
+    pub const fn has_parting(&self, from: Rank, to: Rank) -> bool {
+        self.partings & way(from, to) != 0
+    }
+
+    /// Takes a parting out of the net.
+    pub fn take_parting(&mut self, from: Rank, to: Rank) {
+        self.partings &= !way(from, to);
+    }
+
+    /// A member has begun to leave: its own questions are of no interest any more.
+    pub fn drop_questions(&mut self, rank: Rank) {
+        self.flights[usize::from(rank)] = Default::default();
     }
 
     /// Whether nothing is in flight.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.notices == 0
+            && self.partings == 0
             && self
                 .flights
                 .as_flattened()
@@ -148,8 +168,15 @@ impl RingState {
         let mut answer = None;
         for effect in effects {
             match *effect {
-                Effect::Ask(purpose, _) => self.set_flight(from, slot_of(purpose), Flight::Asked),
-                Effect::Notify(to) if self.at(to).is_some() => self.notices |= notice(from, to),
+                Effect::Ask(Purpose::Leave, to) if self.at(to).is_some() => {
+                    self.partings |= way(from, to);
+                }
+                Effect::Ask(Purpose::Leave, _) => {}
+                Effect::Ask(purpose, _) => {
+                    let slot = slot_of(purpose).expect("all others have a slot");
+                    self.set_flight(from, slot, Flight::Asked);
+                }
+                Effect::Notify(to) if self.at(to).is_some() => self.notices |= way(from, to),
                 Effect::Notify(_) => {}
                 Effect::Answer(said) => answer = Some(said),
             }
@@ -162,7 +189,7 @@ impl RingState {
     pub fn question(&self, asker: Rank, slot: Slot) -> Option<(Purpose, Rank)> {
         let mut asking = self.at(asker)?.asking().iter();
         asking
-            .find(|(purpose, _)| slot_of(*purpose) == slot)
+            .find(|(purpose, _)| slot_of(*purpose) == Some(slot))
             .copied()
     }
 
@@ -180,18 +207,19 @@ impl RingState {
     }
 }
 
-/// The slot of a question of this purpose.
+/// The slot of a question of this purpose; what a leaver tells is none.
 #[must_use]
-pub fn slot_of(purpose: Purpose) -> Slot {
+pub const fn slot_of(purpose: Purpose) -> Option<Slot> {
     match purpose {
-        Purpose::Head | Purpose::Candidate => Slot::Round,
-        Purpose::Predecessor => Slot::Check,
-        Purpose::Join => Slot::Join,
-        Purpose::Leave => panic!("nobody leaves on purpose in the model"),
+        Purpose::Head | Purpose::Candidate => Some(Slot::Round),
+        Purpose::Predecessor => Some(Slot::Check),
+        Purpose::Join => Some(Slot::Join),
+        Purpose::Leave => None,
     }
 }
 
-const fn notice(from: Rank, to: Rank) -> u32 {
+/// The bit for what goes from one to another.
+const fn way(from: Rank, to: Rank) -> u32 {
     1 << (from as usize * MEMBERS_MAX + to as usize)
 }
 

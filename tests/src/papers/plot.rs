@@ -2,11 +2,11 @@
 //! Draws what it is given with plotters; fonts are named, not embedded.
 
 use anyhow::{Result, anyhow, ensure};
-use plotters::chart::{ChartBuilder, ChartContext};
+use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::{
-    BLACK, Cartesian2d, Circle, IntoDrawingArea, IntoLogRange, LineSeries, Palette, Palette99,
-    PathElement, SVGBackend, WHITE,
+    BLACK, Cartesian2d, Circle, IntoDrawingArea, IntoLogRange, LineSeries, PathElement, RGBColor,
+    SVGBackend, WHITE,
 };
 use plotters::style::Color;
 
@@ -152,12 +152,20 @@ impl Plot {
                 .configure_mesh()
                 .x_desc(&self.across.label)
                 .y_desc(&self.up.label)
+                .max_light_lines(1)
                 .light_line_style(BLACK.mix(0.05))
+                .label_style(("sans-serif", 15))
+                .axis_desc_style(("sans-serif", 17))
+                .x_label_formatter(&|figure| label(*figure))
+                .y_label_formatter(&|figure| label(*figure))
                 .draw()
                 .map_err(drawing)?;
             self.draw_series(&mut chart)?;
             chart
                 .configure_series_labels()
+                .position(self.corner())
+                .margin(12)
+                .label_font(("sans-serif", 15))
                 .background_style(WHITE.mix(0.8))
                 .border_style(BLACK.mix(0.3))
                 .draw()
@@ -176,7 +184,7 @@ impl Plot {
         Y: Ranged<ValueType = f64>,
     {
         for (index, series) in self.series.iter().enumerate() {
-            let colour = Palette99::pick(index).to_rgba();
+            let colour = COLOURS[index % COLOURS.len()].to_rgba();
             let is_joined = series.is_joined;
             if is_joined {
                 let line = LineSeries::new(series.points.iter().copied(), colour.stroke_width(2));
@@ -196,6 +204,36 @@ impl Plot {
             });
         }
         Ok(())
+    }
+
+    /// The corner with the fewest points: the legend goes there.
+    fn corner(&self) -> SeriesLabelPosition {
+        let across = self.middle(|point| point.0, self.across.is_logarithmic);
+        let up = self.middle(|point| point.1, self.up.is_logarithmic);
+        let corners = [
+            (false, true, SeriesLabelPosition::UpperLeft),
+            (true, true, SeriesLabelPosition::UpperRight),
+            (true, false, SeriesLabelPosition::LowerRight),
+            (false, false, SeriesLabelPosition::LowerLeft),
+        ];
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let crowd = |is_right: bool, is_high: bool| {
+            let inside =
+                |point: &&(f64, f64)| (point.0 > across) == is_right && (point.1 > up) == is_high;
+            points().filter(inside).count()
+        };
+        let emptiest = corners
+            .into_iter()
+            .min_by_key(|(is_right, is_high, _)| crowd(*is_right, *is_high));
+        emptiest.map_or(SeriesLabelPosition::UpperLeft, |(_, _, corner)| corner)
+    }
+
+    fn middle(&self, of: impl Fn(&(f64, f64)) -> f64, is_logarithmic: bool) -> f64 {
+        match self.range(of, is_logarithmic) {
+            Ok(range) if is_logarithmic => (range.start * range.end).sqrt(),
+            Ok(range) => f64::midpoint(range.start, range.end),
+            Err(_) => 0.0,
+        }
     }
 
     fn range(
@@ -225,9 +263,37 @@ impl Plot {
     }
 }
 
+/// A figure at an axis: `0.25`, `1,000,000`.
+fn label(figure: f64) -> String {
+    let text = format!("{}", (figure * 1e6).round() / 1e6);
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        let left = whole.len() - at;
+        if at > 0 && left.is_multiple_of(3) && !grouped.ends_with('-') {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    match rest {
+        "" => grouped,
+        rest => format!("{grouped}.{rest}"),
+    }
+}
+
 fn drawing<E: std::fmt::Display>(error: E) -> anyhow::Error {
     anyhow!("cannot draw: {error}")
 }
+
+/// Told apart by people who see colours differently, too (Okabe and Ito, 2008).
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+];
 
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (800, 500);
@@ -259,6 +325,15 @@ mod tests {
         ] {
             assert!(svg.contains(word), "{word} in\n{svg}");
         }
+    }
+
+    #[test]
+    fn the_legend_goes_where_no_points_are() {
+        let plot = Plot::new("p", "", Axis::linear("x"), Axis::linear("y"));
+        let falling = plot.with(Series::line("a", [(0.0, 9.0), (1.0, 1.0), (9.0, 0.5)]));
+        assert!(matches!(falling.corner(), SeriesLabelPosition::UpperRight));
+        let labels = [0.25, 1e6, 12_345.5, -200.0, 0.0].map(label);
+        assert_eq!(labels, ["0.25", "1,000,000", "12,345.5", "-200", "0"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::calendar::Moment;
 use super::chapter::Chapter;
+use super::table::{Cell, Table};
 
 /// What is known of a measurement before it begins.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,10 +149,7 @@ pub fn section(chapter: &Chapter) -> String {
         let _ = write!(text, "\n{}\n\n{table}", table.title());
     }
     if !chapter.gates.is_empty() {
-        text.push('\n');
-    }
-    for gate in &chapter.gates {
-        let _ = writeln!(text, "- {gate}");
+        let _ = write!(text, "\n{}", gates(chapter));
     }
     if !chapter.notes.is_empty() {
         text.push('\n');
@@ -163,6 +161,26 @@ pub fn section(chapter: &Chapter) -> String {
         let _ = writeln!(text, "\n![{0}]({0}.svg)", plot.name());
     }
     text
+}
+
+fn gates(chapter: &Chapter) -> Table {
+    let columns = [
+        ("gate", ""),
+        ("measured", ""),
+        ("wanted", ""),
+        ("verdict", ""),
+    ];
+    let mut table = Table::new("gates", "Gates.", &columns);
+    for gate in &chapter.gates {
+        let measured = (gate.measured() * 1e4).round() / 1e4;
+        table.row([
+            Cell::from(gate.name()),
+            Cell::from(measured.to_string()),
+            Cell::from(gate.wanted()),
+            Cell::from(if gate.is_met() { "met" } else { "MISSED" }),
+        ]);
+    }
+    table
 }
 
 /// Root of the sources this program was built from.
@@ -218,7 +236,6 @@ mod tests {
     use super::*;
     use crate::papers::chapter::Gate;
     use crate::papers::plot::{Axis, Plot, Series};
-    use crate::papers::table::{Cell, Table};
     use crate::workdir;
 
     fn chapter() -> Chapter {
@@ -246,7 +263,7 @@ mod tests {
         for part in [
             "# trial",
             "gates: 0 of 1 met",
-            "MISSED mean",
+            "| mean | 2        | ≤ 1    | MISSED  |",
             "![hops](hops.svg)",
         ] {
             assert!(page.contains(part), "{part} in\n{page}");

@@ -64,6 +64,11 @@ impl Progress {
         self.0.inc(1);
     }
 
+    /// Some steps are done.
+    pub fn advance(&self, steps: u64) {
+        self.0.inc(steps);
+    }
+
     /// Prints above the line.
     pub fn print(&self, text: &str) {
         self.0.suspend(|| println!("{text}"));

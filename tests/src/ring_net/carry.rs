@@ -231,8 +231,11 @@ impl RingNet {
         let delay = self.plan.delay.draw(from, to, &mut self.dice);
         match &mut self.hosts[to as usize] {
             Slot::Up(host) => {
+                let mut leaves = self.now;
                 if !is_reply {
-                    host.linked_by.insert(from);
+                    let handshakes = delay * 2 * self.plan.handshakes;
+                    let up = host.linked_by.entry(from).or_insert(self.now + handshakes);
+                    leaves = leaves.max(*up);
                 }
                 let packet = Packet {
                     from,
@@ -241,7 +244,7 @@ impl RingNet {
                     what,
                 };
                 let event = Event::Arrive(Box::new(packet));
-                self.queue.push(self.now + delay, event);
+                self.queue.push(leaves + delay, event);
             }
             Slot::Gone(_) if is_reply => {}
             Slot::Gone(gone) => {
@@ -249,7 +252,7 @@ impl RingNet {
                     Notice::AtOnce => delay * 2,
                     Notice::Never => return,
                     // What is sent over a link that does not know yet is lost.
-                    Notice::Keepalive if gone.linked_by.contains(&from) => return,
+                    Notice::Keepalive if gone.linked_by.contains_key(&from) => return,
                     Notice::Keepalive => DIAL_DEADLINE,
                 };
                 let lost = Event::Lost { to: from, node: to };

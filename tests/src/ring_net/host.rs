@@ -33,8 +33,8 @@ pub(super) struct Host {
     pub(super) ring: Ring,
     /// One for each core.
     pub(super) routers: Vec<Router>,
-    /// Hosts that hold a link to this one.
-    pub(super) linked_by: BTreeSet<u32>,
+    /// Hosts that hold a link to this one, with the time at which it is up.
+    pub(super) linked_by: BTreeMap<u32, Duration>,
     /// Its place among the members, when it is one.
     pub(super) place: Option<usize>,
     /// The earliest timer that is in the queue.
@@ -54,7 +54,7 @@ impl Host {
         Self {
             ring,
             routers,
-            linked_by: BTreeSet::new(),
+            linked_by: BTreeMap::new(),
             place: None,
             armed: Duration::MAX,
             leaving: None,
@@ -80,7 +80,7 @@ impl Host {
 pub(super) struct Gone {
     pub(super) notice: Notice,
     /// Hosts that hold a link to it and have not heard of its end.
-    pub(super) linked_by: BTreeSet<u32>,
+    pub(super) linked_by: BTreeMap<u32, Duration>,
 }
 
 /// A lookup that was asked for.

@@ -82,7 +82,7 @@ impl RingNet {
         self.abandoned += host.waiting.len() as u64;
         let linked_by = std::mem::take(&mut host.linked_by);
         self.note_member(index, false);
-        for peer in &linked_by {
+        for peer in linked_by.keys() {
             let after = match notice {
                 Notice::AtOnce => self.plan.delay.draw(index, *peer, &mut self.dice),
                 Notice::Keepalive => LINK_DEAD + LINK_PROBE.mul_f64(unit(&mut self.dice)),

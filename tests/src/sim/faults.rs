@@ -86,8 +86,24 @@ impl Run {
         !changes_ring || ((0..self.nodes.len()).all(is_up) && self.is_ideal())
     }
 
+    /// Whether a node's logs are at rest as its process ends; one that ends while it reads them has
+    /// changed nothing.
+    fn note_rest(&mut self, node: usize) {
+        if self.world.state(node) != NodeState::Recovering {
+            self.nodes[node].was_at_rest = self.is_at_rest(node);
+        }
+    }
+
+    fn is_at_rest(&self, node: usize) -> bool {
+        (0..self.swarm.setup.cores).all(|core| {
+            let core = self.world.core(node, core);
+            core.is_some_and(|core| core.is_recovered() && core.is_log_at_rest())
+        })
+    }
+
     fn kill(&mut self, node: usize) {
         let state = self.world.state(node);
+        self.note_rest(node);
         if self.world.kill(node) {
             let is_reading = state == NodeState::Recovering;
             self.marks.hit_if(Mark::RecoveryInterrupted, is_reading);
@@ -98,6 +114,9 @@ impl Run {
 
     fn cut_power(&mut self, node: usize) {
         let state = self.world.state(node);
+        if state != NodeState::Down {
+            self.note_rest(node);
+        }
         if self.world.cut_power(node) {
             let is_reading = state == NodeState::Recovering;
             self.marks.hit_if(Mark::RecoveryInterrupted, is_reading);
@@ -111,16 +130,14 @@ impl Run {
     /// Bits turn over where the log is at rest: what was acknowledged last is attested then, and
     /// the node must not start as if it had never been.
     fn flip_bit(&mut self, node: usize) {
-        let cores = 0..self.swarm.setup.cores;
-        let is_at_rest = |core: u8| {
-            let core = self.world.core(node, core);
-            core.is_some_and(|core| core.is_recovered() && core.is_log_at_rest())
-        };
-        if !cores.clone().all(is_at_rest) || self.nodes[node].is_damaged {
+        // A log that has given up, or is full, may never have attested its last batches: damage there
+        // cannot be told from a torn tail.
+        let is_attested = !self.is_poisoned(node) && !self.is_full(node);
+        if !is_attested || !self.is_at_rest(node) || self.nodes[node].is_damaged {
             return;
         }
         self.cut_power(node);
-        for core in cores {
+        for core in 0..self.swarm.setup.cores {
             if self.world.flip_bit(node, core).is_some() {
                 self.nodes[node].is_damaged = true;
             }
@@ -238,6 +255,7 @@ impl Run {
             Act::ShortWrites => mood.short_one_in = rate,
             Act::Interrupts => mood.interrupted_one_in = rate,
             Act::FillDisk => mood.is_full = true,
+            Act::FlippedReads if self.world.state(node) == NodeState::Recovering => return,
             Act::FlippedReads => mood.flipped_one_in = rate,
             Act::StickDisk => mood.is_stuck = true,
             _ => {
@@ -250,7 +268,8 @@ impl Run {
             self.nodes[node].had_disk_faults = true;
             self.nodes[node].lost_weakly = true;
         }
-        self.plan_undo(2_000, Undo::Disk(node));
+        let most_ms = if act == Act::StickDisk { 6_000 } else { 2_000 };
+        self.plan_undo(most_ms, Undo::Disk(node));
     }
 
     /// Ends a fault.

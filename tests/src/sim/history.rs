@@ -2,8 +2,8 @@
 //! each host has a book of its own, because nothing is replicated and a key's records stay where
 //! they were written.
 //!
-//! The rules of `crate::log_oracle` hold for every book: the last promised version counts or a newer
-//! one, never an older one, never bytes that nobody wrote, never a write that was refused. Here
+//! The rules of `crate::log_oracle` hold for every book: the last promised version counts or a
+//! newer one, never an older one, never bytes that nobody wrote, never a refused write. Here
 //! writes of one key overlap, so that versions give their order; and a gateway asks a silent owner
 //! again, so that a write whose owner was silent may be applied more than once.
 
@@ -323,6 +323,8 @@ impl History {
         let node = book.node;
         book.lost_at = Some(at);
         book.floors.fill(Floor::default());
+        // A clock that was set back gives versions of the old disk again.
+        self.named.retain(|(_, version), _| version.node != node);
         for write in &mut self.writes {
             if matches!(write.outcome, Outcome::Stored(version) if version.node == node) {
                 write.outcome = Outcome::Lost;

@@ -94,7 +94,7 @@ impl History {
             return Ok(());
         }
         Err(format!(
-            "{version:?} is of {} ms, when the clock of host {host} never read more than {latest_ms}",
+            "{version:?} is of {} ms, and the clock of host {host} never was past {latest_ms}",
             version.wall_ms()
         ))
     }

@@ -195,7 +195,7 @@ impl Run {
             if !is_same {
                 let held = held.map(|held| held.version);
                 return Err(format!(
-                    "node {node} says {answer:?} of key {key}, of which owner {owner} holds {held:?}"
+                    "node {node} says {answer:?} of key {key}, and owner {owner} holds {held:?}"
                 ));
             }
         }
@@ -262,7 +262,7 @@ impl Run {
     }
 
     fn is_memory_full(&self, answer: &ClientAnswer) -> bool {
-        let is_small = self.swarm.setup.memory_max <= 1 << 20;
+        let is_small = self.swarm.setup.memory_max < 1 << 24;
         is_small
             && matches!(answer, ClientAnswer::Failed(failed)
                 if failed.code == FailureCode::MemoryFull)

@@ -65,7 +65,6 @@ impl Run {
         marks.hit_if(Mark::OwnerDisowned, counters.disowned > 0);
         marks.hit_if(Mark::OwnerSilent, counters.owner_timeouts > 0);
         marks.hit_if(Mark::LookupFailed, counters.lookups_failed > 0);
-        marks.hit_if(Mark::StrayAnswer, counters.stray_answers > 0);
         marks.hit_if(Mark::OtherCore, counters.mailbox_hops > 0);
         let memory = core.shard().memory();
         if core.shard().is_serving() && memory.bytes_used > memory.memory_max + RECOVERY_BYTES {
@@ -163,9 +162,10 @@ impl Run {
         let cores = 0..self.swarm.setup.cores;
         let mut phases =
             cores.filter_map(|core| Some(self.world.core(node, core)?.shard().phase()));
-        phases.any(
-            |phase| matches!(phase, Phase::Open(report) if report.refusal.as_ref().is_some_and(&is_meant)),
-        )
+        phases.any(|phase| match phase {
+            Phase::Open(report) => report.refusal.as_ref().is_some_and(&is_meant),
+            Phase::Recovering(_) | Phase::Failed(_) | Phase::Memory => false,
+        })
     }
 
     /// Whether a log of this node takes no writes until there is room.

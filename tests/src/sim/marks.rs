@@ -70,8 +70,6 @@ pub enum Mark {
     LongWay,
     /// A lookup ended without an owner.
     LookupFailed,
-    /// An answer met nobody who waited for it.
-    StrayAnswer,
     /// A request went to the shard of another core.
     OtherCore,
     /// A node joined a ring that stood.
@@ -98,7 +96,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 43] = [
         Self::TornTailCut,
         Self::ManySegmentsRecovered,
         Self::DamageSurvived,
@@ -131,7 +129,6 @@ impl Mark {
         Self::DeadHopPassed,
         Self::LongWay,
         Self::LookupFailed,
-        Self::StrayAnswer,
         Self::OtherCore,
         Self::Joined,
         Self::Rejoined,

@@ -1,7 +1,7 @@
 //! One seed from its start to its verdict: a world, its clients, what is done to it and what must
 //! hold of it. First anything may happen; then a part of the nodes is healed and has to do well.
 //!
-//! The faults are in `faults`, what is looked at while they happen in `look`, and the second half in
+//! The faults are in `faults`, what is looked at while they happen in `look`, the second half in
 //! `liveness`.
 
 use std::collections::BTreeMap;
@@ -92,6 +92,9 @@ pub(super) struct NodeBook {
     pub(super) lost_power: bool,
     /// What a weak policy promised may be lost since it last served.
     pub(super) lost_weakly: bool,
+    /// Its log was at rest when its process ended: what was acknowledged last is attested, and a
+    /// wrong bit is told from a torn end.
+    pub(super) was_at_rest: bool,
     /// Its disk has misbehaved since its process started.
     pub(super) had_disk_faults: bool,
 }
@@ -269,7 +272,11 @@ impl Run {
             is_up && (self.is_member(*other) || self.nodes[*other].founds)
         };
         let founds = !others.iter().any(has_ring);
-        let mood = self.world.disk(node);
+        let mut mood = self.world.disk(node);
+        if !self.nodes[node].was_at_rest {
+            mood.flipped_one_in = 0;
+            self.world.set_disk(node, mood);
+        }
         let book = &mut self.nodes[node];
         book.founds = founds;
         book.had_disk_faults = mood != self.swarm.setup.disk;
@@ -322,6 +329,7 @@ impl Run {
                     Mark::LeftInHaste
                 };
                 self.marks.hit(mark);
+                self.nodes[node].was_at_rest = gracefully;
                 self.ended(node);
                 self.come_back(node);
                 Ok(())
@@ -347,7 +355,8 @@ impl Run {
         self.nodes[node] = NodeBook {
             is_damaged: false,
             lost_power: false,
-            lost_weakly: false,
+            // A disk that still misbehaves may fail a sync, and what it covered is lost.
+            lost_weakly: self.world.disk(node) != self.swarm.setup.disk,
             ..book
         };
         Ok(())

@@ -183,7 +183,7 @@ fn setup(seed: u64, profile: Profile, dice: &mut Dice) -> Setup {
         min_s: 1,
         max_s: 86_400,
     };
-    setup.memory_max = if dice.one_in(6) { 1 << 20 } else { 1 << 24 };
+    setup.memory_max = if dice.one_in(6) { 1 << 19 } else { 1 << 24 };
     setup.request_deadline = Duration::from_millis(2_000 + 1_000 * dice.below(4));
     if dice.one_in(8) {
         setup.operations_max = 8;

@@ -1,105 +1,87 @@
-//! Lookups under churn: parameters and output.
+//! Lookups under churn: which sessions, how many lookups, and where the results go.
 //! The work is done by the modules of the library.
 
-use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
 
-use crate::churn::{self, Row, Setting, collapse};
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::churn::{self, Setting, chapters, collapse};
+use crate::papers::chapter::Chapter;
+use crate::papers::report::{self, Report};
+use crate::papers::rounds::Progress;
 use crate::ring_net::Notice;
 
-/// Lookups under churn: parameters and output.
+/// Lookups under churn: which sessions, how many lookups, and where the results go.
 #[derive(Debug, Args)]
 pub(super) struct Churn {
-    /// Nodes at every moment.
+    /// Nodes at every moment
     #[arg(long, default_value_t = 1000)]
     nodes: u32,
-    /// Lookups of each kind to count, for each setting.
+    /// Lookups to count with retry, and as many without, for each kind of session
     #[arg(long, default_value_t = 100_000)]
     lookups: u64,
-    /// Everything random follows from it.
+    /// Everything random follows from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only settings whose name contains this, such as `1 h`, `Weibull` or `collapse`.
-    #[arg(long)]
+    /// Only what has this in its name, such as `1 h`, `10 min, exp`, `Weibull` or `collapse`
+    #[arg(long, value_name = "PART")]
     only: Option<String>,
+    /// Parent of the folder with the results; nothing is written when left out
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 impl Churn {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut missed = Vec::new();
-        for setting in Setting::all(self.nodes, self.lookups, self.seed) {
-            if self.wants(&setting.sessions.to_string()) {
-                let bar = bar(setting.steps(), &setting.sessions.to_string());
-                let row = churn::run(setting, &mut |ended| bar.inc(ended));
-                bar.finish_and_clear();
-                show(&row);
-                if !row.passes() {
-                    missed.push(format!(
-                        "{}: {}",
-                        setting.sessions,
-                        row.retried.correct_percent()
-                    ));
-                }
-            }
+    pub(super) fn run(self) -> Result<()> {
+        let about = "Lookups while nodes come and go, from the production machines.";
+        let report = Report::begin("churn", about);
+        let progress = Progress::shown();
+        let chapters = [self.sessions(&progress), self.collapses(&progress)];
+        let chapters: Vec<Chapter> = chapters.into_iter().flatten().collect();
+        progress.end();
+        for chapter in &chapters {
+            println!("{}", report::section(chapter));
         }
-        for notice in [Notice::AtOnce, Notice::Keepalive] {
-            if self.wants("collapse") {
-                let bar = bar(12_000, "collapse");
-                let collapse =
-                    collapse::run(self.nodes, 0.4, notice, self.seed, &mut |n| bar.inc(n));
-                bar.finish_and_clear();
-                println!(
-                    "{notice:?} ideal {:?} all correct from {:?}: {:?}",
-                    collapse.ideal_after,
-                    collapse.all_correct_from(),
-                    &collapse.seconds[..20]
-                );
-            }
+        if let Some(out) = &self.out {
+            println!("{}", report.write(Some(out), &chapters)?.display());
         }
-        anyhow::ensure!(missed.is_empty(), "goals missed: {}", missed.join("; "));
+        let misses: usize = chapters.iter().map(Chapter::misses).sum();
+        ensure!(!chapters.is_empty(), "--only leaves nothing to measure");
+        ensure!(misses == 0, "{misses} goals were missed");
         Ok(())
     }
 
-    fn wants(&self, name: &str) -> bool {
-        self.only
-            .as_ref()
-            .is_none_or(|only| name.contains(only.as_str()))
+    fn sessions(&self, progress: &Progress) -> Option<Chapter> {
+        let mut rows = Vec::new();
+        for setting in Setting::all(self.nodes, self.lookups, self.seed) {
+            let name = setting.sessions.to_string();
+            if self.wants(&name) {
+                progress.begin(
+                    &name,
+                    usize::try_from(setting.steps()).unwrap_or(usize::MAX),
+                );
+                rows.push(churn::run(setting, &mut |ended| progress.advance(ended)));
+            }
+        }
+        (!rows.is_empty()).then(|| chapters::sessions(&rows))
     }
-}
 
-fn bar(steps: u64, name: &str) -> ProgressBar {
-    let bar = ProgressBar::new(steps).with_message(name.to_owned());
-    let style = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} {eta}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
-}
+    fn collapses(&self, progress: &Progress) -> Option<Chapter> {
+        if !self.wants("collapse") {
+            return None;
+        }
+        let measure = |notice| {
+            progress.begin("collapse", collapse::STEPS);
+            let told = &mut |ended| progress.advance(ended);
+            collapse::run(self.nodes, 0.4, notice, self.seed, told)
+        };
+        let collapses = [Notice::AtOnce, Notice::Keepalive].map(measure);
+        Some(chapters::collapses(&collapses))
+    }
 
-fn show(row: &Row) {
-    println!("{}", row.setting.sessions);
-    let kinds = [
-        ("ring, retry", &row.retried, &row.costs),
-        ("ring, single", &row.single, &row.costs),
-        ("kademlia, retry", &row.kademlia, &row.kademlia_costs),
-        (
-            "kademlia, single",
-            &row.kademlia_single,
-            &row.kademlia_costs,
-        ),
-    ];
-    for (name, figures, costs) in kinds {
-        println!(
-            "  {name:16} {:6} correct {:8.4} % wrong {} failed {} hops {:.2} timeouts {:.3} p50 {:?} p99 {:?} msg {:.2} B/s {:.0} B/lookup {:.0}",
-            figures.lookups,
-            figures.correct_percent(),
-            figures.wrong,
-            figures.failed,
-            figures.hops(),
-            figures.timeouts(),
-            figures.took(0.5),
-            figures.took(0.99),
-            costs.messages,
-            costs.bytes,
-            costs.lookup_bytes,
-        );
+    fn wants(&self, name: &str) -> bool {
+        let only = self.only.as_ref();
+        only.is_none_or(|only| name.contains(only.as_str()))
     }
 }

@@ -35,6 +35,9 @@ pub(super) struct Model {
     /// Who has failed may come back, as one of the joins.
     #[arg(long)]
     returns: bool,
+    /// Members leave on purpose too, each as one of the failures.
+    #[arg(long)]
+    leaves: bool,
     /// Members do not look themselves up.
     #[arg(long)]
     no_self_lookups: bool,
@@ -100,6 +103,7 @@ impl Model {
             for assumption in Assumption::ALL {
                 let mut plan = Plan::of(ring, self.joins, self.failures, assumption);
                 plan.scope.returns = self.returns;
+                plan.scope.leaves = self.leaves;
                 plan.scope.self_lookups = !self.no_self_lookups;
                 plan.scope.shortcuts = self.shortcuts;
                 plan.split = self.split;
@@ -181,18 +185,19 @@ fn table_row(plan: &Plan, report: &Report) -> String {
     )
 }
 
-const CSV_HEAD: &str = "ring,successors,joins,failures,assumed,returns,self_lookups,shortcuts,\
-    states,transitions,depth,members,comparisons,healed_by_self_lookups,seconds,verdict";
+const CSV_HEAD: &str = "ring,successors,joins,failures,assumed,returns,leaves,self_lookups,\
+    shortcuts,states,transitions,depth,members,comparisons,healed_by_self_lookups,seconds,verdict";
 
 fn csv_row(plan: &Plan, report: &Report) -> String {
     format!(
-        "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.1},{}",
+        "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.1},{}",
         plan.drawing(),
         plan.successors,
         plan.joins,
         plan.failures,
         plan.assumption.as_str(),
         plan.scope.returns,
+        plan.scope.leaves,
         plan.scope.self_lookups,
         plan.scope.shortcuts,
         report.states,

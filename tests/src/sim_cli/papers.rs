@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 use crate::papers::chapter::Chapter;
 use crate::papers::report::{self, Report};
 use crate::papers::rounds::{Progress, Scale};
-use crate::papers::{arc_cache, balance, bases, failures, path_length, traffic};
+use crate::papers::{
+    arc_cache, balance, bases, coming_and_going, failures, path_length, traffic, upkeep,
+};
 
 /// The tables of the papers: which of them, and where their results go.
 #[derive(Debug, Args)]
@@ -20,7 +22,8 @@ pub(super) struct Papers {
     /// Parent of the folder with the results; `results` of the sources when left out
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Smaller rings and fewer lookups, in a few seconds; written only where --out says
+    /// Smaller rings and fewer lookups, in a few seconds, without Table III; written only where
+    /// --out says
     #[arg(long)]
     quick: bool,
 }
@@ -42,6 +45,10 @@ enum Experiment {
     Cache,
     /// Messages and bytes of a lookup
     Traffic,
+    /// Messages and bytes of a node in a quiet ring
+    Upkeep,
+    /// Lookups while nodes join and leave (Table III)
+    Table3,
 }
 
 impl Experiment {
@@ -54,11 +61,20 @@ impl Experiment {
             Self::Bases => bases::run(scale, progress),
             Self::Cache => arc_cache::run(scale, progress),
             Self::Traffic => traffic::run(scale, progress),
+            Self::Upkeep => upkeep::run(scale, progress),
+            Self::Table3 => coming_and_going::run(progress),
         }
     }
 }
 
 impl Papers {
+    fn wants(&self, experiment: Experiment) -> bool {
+        match self.only.is_empty() {
+            true => !(self.quick && experiment == Experiment::Table3),
+            false => self.only.contains(&experiment),
+        }
+    }
+
     pub(super) fn run(self) -> Result<()> {
         let about = "The tables of the Chord papers, from the production machines.";
         let report = Report::begin("papers", about);
@@ -70,7 +86,7 @@ impl Papers {
         let progress = Progress::shown();
         let mut chapters = Vec::new();
         for experiment in Experiment::value_variants() {
-            if self.only.is_empty() || self.only.contains(experiment) {
+            if self.wants(*experiment) {
                 let chapter = experiment.run(scale, &progress);
                 progress.print(&report::section(&chapter));
                 chapters.push(chapter);
