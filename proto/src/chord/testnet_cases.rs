@@ -120,6 +120,27 @@ fn killed_host_takes_all_its_virtual_nodes_along() {
     }
 }
 
+/// Each virtual node of the last host loses everybody it knew, and no other host can bring them
+/// together.
+#[test]
+fn virtual_nodes_that_lose_all_others_find_each_other() {
+    for seed in seeds(4) {
+        let mut net = Net::boot(
+            Plan {
+                successors: 2,
+                vnodes: 3,
+                ..Plan::new(seed)
+            },
+            4,
+        );
+        net.settle(seconds(40));
+        for host in 1..4 {
+            net.kill(&name(host));
+        }
+        net.settle(seconds(30));
+    }
+}
+
 #[test]
 fn lookups_of_every_mode_find_the_owner() {
     for mode in [
