@@ -126,8 +126,8 @@ fn plot(rows: &[Row]) -> Plot {
 }
 
 const ABOUT: &str = "Members crash without a word (their links end after 8 to 10 s) and are \
-    replaced at once under another identity. *Correct*: names the member that owns the position \
-    when the answer arrives. One-way delays are exponential over the pairs of nodes with mean \
+    replaced at once under another identity. *Correct*: names the member that owned the \
+    position when it answered. One-way delays are exponential over the pairs of nodes with mean \
     50 ms; a new link costs two round trips. Messages and bytes are those of the upkeep, without \
     the lookups that were asked for; bytes are whole frames, without TLS, TCP, UDP and IP.";
 
