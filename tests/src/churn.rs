@@ -35,12 +35,14 @@ pub struct Setting {
     pub lookups: u64,
     /// Everything random follows from it.
     pub seed: u64,
+    /// Run the model of Kademlia too.
+    pub model: bool,
 }
 
 impl Setting {
     /// The median sessions and laws that are measured, mildest first.
     #[must_use]
-    pub fn all(nodes: u32, lookups: u64, seed: u64) -> Vec<Self> {
+    pub fn all(nodes: u32, lookups: u64, seed: u64, model: bool) -> Vec<Self> {
         let mut all = Vec::new();
         for minutes in [60.0, 10.0, 1.4] {
             for law in [Law::Exponential, Law::Weibull] {
@@ -51,6 +53,7 @@ impl Setting {
                     nodes,
                     lookups,
                     seed,
+                    model,
                 });
             }
         }

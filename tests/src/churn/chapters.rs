@@ -16,13 +16,10 @@ pub fn sessions(rows: &[Row]) -> Chapter {
     for row in rows {
         let (costs, kademlia) = (&row.costs, &row.kademlia_costs);
         table.row(cells(row, "Chordite", &row.retried, &row.single, costs));
-        table.row(cells(
-            row,
-            "Kademlia model",
-            &row.kademlia,
-            &row.kademlia_single,
-            kademlia,
-        ));
+        if row.setting.model {
+            let (retried, single) = (&row.kademlia, &row.kademlia_single);
+            table.row(cells(row, "Kademlia model", retried, single, kademlia));
+        }
         let name = format!("{}: correct with retry, in percent", row.setting.sessions);
         let correct = row.retried.correct_percent();
         chapter
@@ -94,6 +91,7 @@ fn cells(row: &Row, who: &str, retried: &Figures, single: &Figures, costs: &Cost
 fn plot(rows: &[Row]) -> Plot {
     let line = |law: Law, of: fn(&Row) -> &Figures| -> Vec<(f64, f64)> {
         let rows = rows.iter().filter(|row| row.setting.sessions.law == law);
+        let rows = rows.filter(|row| of(row).lookups > 0);
         let point = |row: &Row| {
             let minutes = row.setting.sessions.median.as_secs_f64() / 60.0;
             // A logarithm has no zero: without a single miss, half of one is drawn.
