@@ -89,7 +89,7 @@ fn cells(row: &Row, who: &str, retried: &Figures, single: &Figures, costs: &Cost
 }
 
 fn plot(rows: &[Row]) -> Plot {
-    let line = |law: Law, of: fn(&Row) -> &Figures| -> Vec<(f64, f64)> {
+    let line = |law: Law, of: Choice| -> Vec<(f64, f64)> {
         let rows = rows.iter().filter(|row| row.setting.sessions.law == law);
         let rows = rows.filter(|row| of(row).lookups > 0);
         let point = |row: &Row| {
@@ -107,7 +107,7 @@ fn plot(rows: &[Row]) -> Plot {
         Axis::logarithmic("median session in minutes"),
         Axis::logarithmic("percent"),
     );
-    let kinds: [(&str, fn(&Row) -> &Figures); 3] = [
+    let kinds: [(&str, Choice); 3] = [
         ("Chordite, retry", |row| &row.retried),
         ("Chordite, one attempt", |row| &row.single),
         ("Kademlia model", |row| &row.kademlia),
@@ -122,6 +122,9 @@ fn plot(rows: &[Row]) -> Plot {
     }
     plot
 }
+
+/// Which lookups of a row are meant.
+type Choice = fn(&Row) -> &Figures;
 
 const ABOUT: &str = "Members crash without a word (their links end after 8 to 10 s) and are \
     replaced at once under another identity. *Correct*: names the member that owned the \

@@ -109,7 +109,10 @@ pub(super) fn index(name: &NodeName) -> u32 {
         match byte {
             b'.' => index <<= 8,
             b':' => break,
-            digit => index = index & !0xff | (index & 0xff) * 10 + u32::from(digit - b'0'),
+            digit => {
+                let part = (index & 0xff) * 10 + u32::from(digit - b'0');
+                index = index & !0xff | part;
+            }
         }
     }
     index
