@@ -243,10 +243,14 @@ impl Chord {
         }
     }
 
+    /// Its successors, nearest first, and its predecessor.
+    pub(super) fn neighbours(&self) -> impl Iterator<Item = &Peer> {
+        self.successors.peers().iter().chain(&self.predecessor)
+    }
+
     /// Everybody this member can forward to, in no order, with repetitions.
     pub fn hops(&self) -> impl Iterator<Item = &Peer> {
-        let neighbours = self.successors.peers().iter().chain(&self.predecessor);
-        neighbours.chain(self.fingers.distinct())
+        self.neighbours().chain(self.fingers.distinct())
     }
 
     /// The pointers of this member.

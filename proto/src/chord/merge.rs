@@ -11,8 +11,10 @@
 
 use std::time::Duration;
 
+use crate::peer::NodeName;
+
 use super::LookupResult;
-use super::bounds::SELF_LOOKUP_INTERVALS;
+use super::bounds::{EAGERNESS, SELF_LOOKUP_INTERVALS};
 use super::member::{Chord, Reason};
 
 /// The clockwork of self-lookups.
@@ -21,6 +23,8 @@ pub(super) struct Merging {
     next: Duration,
     /// Stabilise intervals until the next try of a member that is alone.
     lonely: u32,
+    /// When a member that is alone may next try to get back by way of its siblings.
+    reunion: Duration,
 }
 
 impl Default for Merging {
@@ -28,6 +32,7 @@ impl Default for Merging {
         Self {
             next: Duration::MAX,
             lonely: 1,
+            reunion: Duration::ZERO,
         }
     }
 }
@@ -102,13 +107,27 @@ impl Chord {
         self.merging.next = self.merging.next.min(now + pause);
     }
 
+    /// Whether a member that is alone may try again to get back by way of its siblings.
+    pub(super) fn may_reunite(&mut self, now: Duration) -> bool {
+        let may = self.merging.reunion <= now && !self.is_looking(Reason::Merge, now);
+        if may {
+            let pause = self.config.stabilize_interval / EAGERNESS;
+            self.merging.reunion = now + self.dice.around(pause);
+        }
+        may
+    }
+
+    /// Looks itself up through a node that a sibling knows.
+    pub(super) fn look_home(&mut self, via: NodeName, now: Duration) {
+        self.look_up(Reason::Merge, self.me.id(), Some(via), now);
+    }
+
     /// Whether nobody else is known to be in the ring.
     pub(super) fn is_alone(&self) -> bool {
         self.successors.head().is_none() && self.predecessor.is_none()
     }
 
-    fn is_near(&self, name: &crate::peer::NodeName) -> bool {
-        let mut near = self.successors.peers().iter().chain(&self.predecessor);
-        near.any(|peer| peer.name() == name)
+    fn is_near(&self, name: &NodeName) -> bool {
+        self.neighbours().any(|peer| peer.name() == name)
     }
 }

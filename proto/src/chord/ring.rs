@@ -153,12 +153,13 @@ impl Ring {
 
     /// Time has come to `poll_timeout()`.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.reunite(now.mono);
+        self.settle(now);
         for member in &mut self.members {
             if member.poll_timeout().is_some_and(|due| due <= now.mono) {
                 member.handle_timeout(now);
             }
         }
-        self.reunite(now.mono);
         self.settle(now);
     }
 
@@ -250,26 +251,44 @@ impl Ring {
         }
     }
 
-    /// Virtual nodes that have each lost everybody have each other. No other node may be left to
-    /// look themselves up through, so one after the other takes its place behind the sibling
-    /// before it.
+    /// A virtual node that has lost everybody has its siblings. Where one of them still knows
+    /// another node, that is the way back into the ring; where none does, no other node may be
+    /// left, so one after the other takes its place behind the sibling before it.
     fn reunite(&mut self, now: Duration) {
+        let is_lonely = |member: &Chord| member.phase() == Phase::Member && member.is_alone();
         if self.members.len() < 2 {
             return;
         }
-        let is_lonely = |member: &Chord| member.phase() == Phase::Member && member.is_alone();
         let Some(lonely) = self.members.iter().rposition(is_lonely) else {
             return;
         };
-        let id = self.members[lonely].me().id();
-        let others = self.members.iter().map(Chord::me).zip(&self.members);
-        let before = others
-            .filter(|(me, member)| member.phase() == Phase::Member && me.id() != id)
-            .min_by_key(|(me, _)| me.id().distance_to(&id))
-            .map(|(me, _)| me.clone());
-        if let Some(before) = before {
-            self.members[lonely].ask_for_place(before, now);
+        let via = self.members.iter().find_map(|member| {
+            let mut near = member.neighbours();
+            near.find(|peer| *peer.name() != self.name)
+        });
+        let via = via.map(|peer| peer.name().clone());
+        let before = self.sibling_before(lonely).cloned();
+        let lonely = &mut self.members[lonely];
+        if !lonely.may_reunite(now) {
+            return;
         }
+        match (via, before) {
+            (Some(via), _) => lonely.look_home(via, now),
+            (None, Some(before)) => lonely.ask_for_place(before, now),
+            (None, None) => {}
+        }
+    }
+
+    /// The member of this host that comes before the one of this index.
+    fn sibling_before(&self, index: usize) -> Option<&Peer> {
+        let id = self.members[index].me().id();
+        let others = self.members.iter().filter(|member| {
+            let is_other = member.me().id() != id;
+            is_other && member.phase() == Phase::Member
+        });
+        others
+            .map(Chord::me)
+            .min_by_key(|me| me.id().distance_to(&id))
     }
 
     fn sort_output(&mut self, vnode: usize, output: ChordOutput) {

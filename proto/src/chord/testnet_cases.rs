@@ -141,6 +141,40 @@ fn virtual_nodes_that_lose_all_others_find_each_other() {
     }
 }
 
+/// Found by simulation: a virtual node that had lost everybody asked a sibling for a place that the
+/// sibling could not give, at every tick, and believed meanwhile that it owned every position.
+#[test]
+fn a_lonely_virtual_node_finds_back_by_way_of_its_siblings() {
+    for seed in seeds(6) {
+        let plan = Plan {
+            successors: 3,
+            vnodes: 2,
+            ..Plan::new(seed)
+        };
+        let mut net = Net::boot(plan, 8);
+        net.settle(seconds(40));
+        // Of the eight, those go whom one virtual node of host 7 knows and the other does not.
+        let host = name(7);
+        let lists: Vec<Vec<_>> = net.hosts[&host]
+            .ring
+            .snapshots()
+            .map(|member| {
+                member
+                    .successors
+                    .iter()
+                    .map(|it| it.name().clone())
+                    .collect()
+            })
+            .collect();
+        for gone in lists[1].iter().filter(|it| !lists[0].contains(it)) {
+            if *gone != host {
+                net.silence(gone);
+            }
+        }
+        net.settle(seconds(45));
+    }
+}
+
 #[test]
 fn lookups_of_every_mode_find_the_owner() {
     for mode in [
