@@ -40,8 +40,8 @@
 //! confirm = "turn"               # DHT API: a read confirms the writes sent at once; or `each`
 //! lookups = 0.0                  # share of owner lookups (native)
 //! lookup_mode = "cached"         # `cached`, `recursive`, `iterative`, or several with commas
-//! forecast = false              # true: the ring settles first, and the hops of its cold lookups are
-//!                                # held against those that the simulator predicts for this ring
+//! forecast = false               # true: the ring settles first, and the hops of its cold lookups
+//!                                # are held against those the simulator predicts for this ring
 //! rate = 1000.0                  # open loop at this rate; left out: closed loop
 //! half_of = "get-d16"            # open loop at half the rate this load reached in this round
 //! distribution = "uniform"       # or `zipf`, `hot-cold`

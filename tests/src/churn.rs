@@ -4,9 +4,9 @@
 //!
 //! Whoever crashes is replaced at once by a newcomer with another identity, so the population stays
 //! as large as it is. A lookup is *correct* when it ends within its patience in the member that
-//! owns the position at the moment the answer reaches the asker: the live member that comes first
-//! at or after it (Chord), or that is closest to it (Kademlia). Lookups whose asker crashes first
-//! are not counted.
+//! owned the position at the moment the answer was given: the live member that came first at or
+//! after it (Chord), or that was closest to it (Kademlia). Lookups whose asker crashes first are not
+//! counted.
 
 pub mod chapters;
 pub mod collapse;
@@ -35,12 +35,14 @@ pub struct Setting {
     pub lookups: u64,
     /// Everything random follows from it.
     pub seed: u64,
+    /// Run the model of Kademlia too.
+    pub model: bool,
 }
 
 impl Setting {
     /// The median sessions and laws that are measured, mildest first.
     #[must_use]
-    pub fn all(nodes: u32, lookups: u64, seed: u64) -> Vec<Self> {
+    pub fn all(nodes: u32, lookups: u64, seed: u64, model: bool) -> Vec<Self> {
         let mut all = Vec::new();
         for minutes in [60.0, 10.0, 1.4] {
             for law in [Law::Exponential, Law::Weibull] {
@@ -51,6 +53,7 @@ impl Setting {
                     nodes,
                     lookups,
                     seed,
+                    model,
                 });
             }
         }

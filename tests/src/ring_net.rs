@@ -109,7 +109,7 @@ pub struct Ended {
     pub at: Duration,
     /// What it ended in.
     pub result: LookupResult,
-    /// It named the member that owned the position when the answer reached its asker.
+    /// It named the member that owned the position at the moment the answer was given.
     pub correct: bool,
 }
 

@@ -1,8 +1,8 @@
 //! A ring in which nothing changes: production members placed with ready-made pointers, production
 //! routers, and lookups walked by delivering at once whatever they send.
 //!
-//! Routers and their views are built when a lookup first reaches a host, so that a ring of a million
-//! costs the names and ids of its members and little else. A dead host is met as a refused
+//! Routers and their views are built when a lookup first reaches a host, so that a ring of a
+//! million costs the names and ids of its members and little else. A dead host is met as a refused
 //! connection, and virtual time moves on between lookups by more than a suspicion lasts, so that no
 //! lookup learns from the one before. Pointers are ideal but for the dead ones, which stay in
 //! successor lists and fingers.
@@ -158,8 +158,8 @@ impl StillRing {
 
     /// Lets every host die with probability `share`, all at the same time; successor lists and
     /// fingers still name the dead. With `is_noticed` their neighbours have noticed as far as
-    /// predecessors go, so that owners can tell what they own; without it, the positions of the dead
-    /// have no owner yet.
+    /// predecessors go, so that owners can tell what they own; without it, the positions of the
+    /// dead have no owner yet.
     pub fn kill(&mut self, share: f64, is_noticed: bool, dice: &mut Dice) {
         self.is_noticed = is_noticed;
         for host in 0..self.hosts.len() {

@@ -3,7 +3,7 @@
 
 use harness::papers::chapter::Chapter;
 use harness::papers::rounds::{Progress, Scale};
-use harness::papers::{arc_cache, balance, bases, failures, path_length, traffic};
+use harness::papers::{arc_cache, balance, bases, failures, path_length, traffic, upkeep};
 use harness::permit::Permit;
 
 /// The units of one busy thread.
@@ -60,4 +60,9 @@ fn papers_arc_cache() {
 #[test]
 fn papers_traffic() {
     check(traffic::run);
+}
+
+#[test]
+fn papers_upkeep() {
+    check(upkeep::run);
 }

@@ -86,6 +86,31 @@ fn two_starts_of_a_node_number_their_lookups_differently() {
     assert_eq!((one.core(), one.tag()), (other.core(), other.tag()));
 }
 
+/// The arc cache may still name a member that has left; what the node owns itself, it knows better.
+#[test]
+fn an_own_arc_goes_before_a_cached_one() {
+    let mut net = TestNet::new(2, 1);
+    net.run(20_000);
+    let lookup = |i: usize| ClientRequest::Lookup {
+        target: key(i).position(),
+        mode: LookupMode::Cached,
+    };
+    for i in 0..20 {
+        net.ask((0, 0), &lookup(i), 1_000);
+    }
+    net.operate(1, AdminRequest::Leave);
+    net.run(5_000);
+    for i in 0..20 {
+        match net.ask((0, 0), &lookup(i), 1_000) {
+            ClientAnswer::Owner(answer) => {
+                assert_eq!(answer.owner.name(), &name(0));
+                assert_eq!(answer.elapsed_us, 0, "nobody else is asked");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn the_second_request_of_an_arc_costs_one_rpc() {
     let mut net = TestNet::new(5, 1);

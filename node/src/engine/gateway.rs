@@ -123,9 +123,10 @@ impl Core {
         };
         let (target, mut deadline) = (operation.position, operation.deadline);
         operation.stage = Stage::Lookup;
-        let presumed = self
-            .router
-            .cached(&target)
+        // What this node owns itself, it knows better than what it has heard of others.
+        let presumed = (!self.router.owns(&target))
+            .then(|| self.router.cached(&target))
+            .flatten()
             .map(|owner| owner.name().clone());
         let (mode, via) = match (&operation.task, presumed) {
             (Task::Shard(_), Some(name)) => {

@@ -11,7 +11,6 @@ use super::Phase;
 use super::asks::{Ask, Purpose};
 use super::member::Chord;
 use super::misbehaviour::{Misbehaviour, speaks_for};
-use super::rectify::Check;
 
 impl Chord {
     /// A request for this virtual node: `GetNeighbours`, `Notify`, `Join` or `Leave`.
@@ -23,7 +22,10 @@ impl Chord {
         now: Now,
     ) -> Result<(), Misbehaviour> {
         match message {
-            Message::GetNeighbours(_) => self.answer_neighbours(reply),
+            Message::GetNeighbours(_) => {
+                self.hear(from, now.mono);
+                self.answer_neighbours(reply);
+            }
             Message::Notify(notify) => {
                 speaks_for(from, "Notify", &notify.candidate)?;
                 self.rectify(&notify.candidate, now.mono);
@@ -108,7 +110,7 @@ impl Chord {
             }
             (Purpose::Predecessor, Message::Neighbours(said)) => {
                 self.check_speaker(ask, said)?;
-                self.check = Check::default();
+                self.predecessor_alive(now);
             }
             (Purpose::Join, Message::JoinAnswer(said)) => self.join_answered(ask, said, now)?,
             (Purpose::Leave, Message::Done) => self.leave_answered(),

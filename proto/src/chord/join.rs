@@ -148,8 +148,14 @@ impl Chord {
         }
         self.cache.remember(before.name(), now);
         self.set_predecessor(Some(before.clone()));
+        self.predecessor_alive(now);
         self.joining = Joining::default();
         self.become_member(now);
+        // From now on two members claim the new arc, until the successor hears of it: that comes
+        // before everything else.
+        if let Some(head) = self.successors.head().cloned() {
+            self.notify(&head);
+        }
         self.round_timeout(now);
     }
 

@@ -102,7 +102,8 @@ impl Chord {
         self.merging.next = self.merging.next.min(now + pause);
     }
 
-    fn is_alone(&self) -> bool {
+    /// Whether nobody else is known to be in the ring.
+    pub(super) fn is_alone(&self) -> bool {
         self.successors.head().is_none() && self.predecessor.is_none()
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::id::Id;
-use crate::peer::Peer;
+use crate::peer::{NodeName, Peer};
 use crate::planted::{self, Bug};
 
 use super::Phase;
@@ -16,8 +16,10 @@ use super::member::Chord;
 pub(super) struct Check {
     /// The closest of those who notified meanwhile: takes over if the old predecessor is dead.
     pub(super) heir: Option<Peer>,
-    /// The predecessor has said itself that it leaves, or that it joins anew.
+    /// The predecessor is known to be out of the ring: it has said so itself, or is silent.
     pub(super) gone: Option<Id>,
+    /// When the predecessor was last heard of.
+    heard: Duration,
 }
 
 impl Chord {
@@ -48,17 +50,50 @@ impl Chord {
         }
     }
 
+    /// A live predecessor asks for this list in every round of its own. One that has not done so for
+    /// a while is asked, so that its heir need not wait for the verdict.
+    pub(super) fn watch_predecessor(&mut self, now: Duration) {
+        let quiet = now.saturating_sub(self.check.heard);
+        let Some(old) = self.predecessor.clone() else {
+            return;
+        };
+        let is_open = self.check.gone.is_none() && !self.asks.has(Purpose::Predecessor);
+        if is_open && quiet > self.config.stabilize_interval * 3 / 2 {
+            self.ask_neighbours(old, Purpose::Predecessor, now);
+        }
+    }
+
+    /// `from` has asked something: a predecessor that does is alive.
+    pub(super) fn hear(&mut self, from: &NodeName, now: Duration) {
+        if self
+            .predecessor
+            .as_ref()
+            .is_some_and(|old| old.name() == from)
+        {
+            self.check.heard = now;
+            self.check.gone = None;
+        }
+    }
+
+    pub(super) fn predecessor_alive(&mut self, now: Duration) {
+        self.check = Check::default();
+        self.check.heard = now;
+    }
+
     pub(super) fn predecessor_dead(&mut self, who: &Peer, now: Duration) {
         let heir = self.check.heir.take();
-        if self.predecessor.as_ref() == Some(who)
-            && let Some(heir) = heir
-        {
-            self.take_predecessor(&heir, now);
+        if self.predecessor.as_ref() != Some(who) {
+            return;
+        }
+        match heir {
+            Some(heir) => self.take_predecessor(&heir, now),
+            None => self.check.gone = Some(who.id()),
         }
     }
 
     fn take_predecessor(&mut self, candidate: &Peer, now: Duration) {
         self.set_predecessor(Some(candidate.clone()));
+        self.check.heard = now;
         if self.successors.head().is_none() {
             self.hasten_round(now, Duration::ZERO);
         }

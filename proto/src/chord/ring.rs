@@ -158,6 +158,7 @@ impl Ring {
                 member.handle_timeout(now);
             }
         }
+        self.reunite(now.mono);
         self.settle(now);
     }
 
@@ -246,6 +247,28 @@ impl Ring {
             if member.phase() == Phase::Idle {
                 member.start_beside(now);
             }
+        }
+    }
+
+    /// Virtual nodes that have each lost everybody have each other. No other node may be left to
+    /// look themselves up through, so one after the other takes its place behind the sibling
+    /// before it.
+    fn reunite(&mut self, now: Duration) {
+        if self.members.len() < 2 {
+            return;
+        }
+        let is_lonely = |member: &Chord| member.phase() == Phase::Member && member.is_alone();
+        let Some(lonely) = self.members.iter().rposition(is_lonely) else {
+            return;
+        };
+        let id = self.members[lonely].me().id();
+        let others = self.members.iter().map(Chord::me).zip(&self.members);
+        let before = others
+            .filter(|(me, member)| member.phase() == Phase::Member && me.id() != id)
+            .min_by_key(|(me, _)| me.id().distance_to(&id))
+            .map(|(me, _)| me.clone());
+        if let Some(before) = before {
+            self.members[lonely].ask_for_place(before, now);
         }
     }
 

@@ -53,6 +53,7 @@ impl Chord {
             self.stabilising.next = Duration::MAX;
             self.stabilising.round = Some(Round::default());
             self.stabilising.graves.retain(|(_, until)| *until > now);
+            self.watch_predecessor(now);
             self.ask_head(now);
         }
     }
@@ -197,7 +198,7 @@ impl Chord {
         !buried && round.chases <= CHASES_MAX
     }
 
-    fn notify(&mut self, head: &Peer) {
+    pub(super) fn notify(&mut self, head: &Peer) {
         let notify = Notify {
             vnode: head.vnode(),
             candidate: self.me.clone(),

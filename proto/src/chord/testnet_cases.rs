@@ -120,6 +120,27 @@ fn killed_host_takes_all_its_virtual_nodes_along() {
     }
 }
 
+/// Each virtual node of the last host loses everybody it knew, and no other host can bring them
+/// together.
+#[test]
+fn virtual_nodes_that_lose_all_others_find_each_other() {
+    for seed in seeds(4) {
+        let mut net = Net::boot(
+            Plan {
+                successors: 2,
+                vnodes: 3,
+                ..Plan::new(seed)
+            },
+            4,
+        );
+        net.settle(seconds(40));
+        for host in 1..4 {
+            net.kill(&name(host));
+        }
+        net.settle(seconds(30));
+    }
+}
+
 #[test]
 fn lookups_of_every_mode_find_the_owner() {
     for mode in [
@@ -396,7 +417,8 @@ fn the_arc_of_a_leaver_has_an_owner_at_once_even_if_its_host_is_silent() {
 }
 
 /// Found by the simulation of churn: a member that is told of another predecessor asks the old one,
-/// which it never asked before, and waited seven seconds for it whatever it had measured of others.
+/// which it never asked before, and waited seven seconds for it. Now it asks a silent predecessor by
+/// itself, with the patience that others need.
 #[test]
 fn the_arc_of_a_silent_member_has_an_owner_within_seconds() {
     for seed in seeds(5) {

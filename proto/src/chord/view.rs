@@ -141,11 +141,11 @@ impl RoutingView {
     /// Where a lookup for `target`, which no own member owns, goes next.
     ///
     /// Normally to the closest preceding member (Stoica et al. 2003, Fig. 5); to the successor of
-    /// the closest preceding member when that is an own one; to the owner itself when the rule allows
-    /// it and a successor list names one that is usable: whoever is known beyond the list may be far
-    /// past the owner. Back over predecessors when the lookup arrived at a presumed owner behind
-    /// whose back somebody joined. Going back only ever happens
-    /// within a few gaps and each step is strictly nearer, so there is no loop.
+    /// the closest preceding member when that is an own one; to the owner itself when the rule
+    /// allows it and a successor list names one that is usable: whoever is known beyond the list
+    /// may be far past the owner. Back over predecessors when the lookup arrived at a presumed
+    /// owner behind whose back somebody joined. Going back only ever happens within a few gaps and
+    /// each step is strictly nearer, so there is no loop.
     pub fn next_step(
         &self,
         target: &Id,

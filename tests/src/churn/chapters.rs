@@ -16,13 +16,10 @@ pub fn sessions(rows: &[Row]) -> Chapter {
     for row in rows {
         let (costs, kademlia) = (&row.costs, &row.kademlia_costs);
         table.row(cells(row, "Chordite", &row.retried, &row.single, costs));
-        table.row(cells(
-            row,
-            "Kademlia model",
-            &row.kademlia,
-            &row.kademlia_single,
-            kademlia,
-        ));
+        if row.setting.model {
+            let (retried, single) = (&row.kademlia, &row.kademlia_single);
+            table.row(cells(row, "Kademlia model", retried, single, kademlia));
+        }
         let name = format!("{}: correct with retry, in percent", row.setting.sessions);
         let correct = row.retried.correct_percent();
         chapter
@@ -92,8 +89,9 @@ fn cells(row: &Row, who: &str, retried: &Figures, single: &Figures, costs: &Cost
 }
 
 fn plot(rows: &[Row]) -> Plot {
-    let line = |law: Law, of: fn(&Row) -> &Figures| -> Vec<(f64, f64)> {
+    let line = |law: Law, of: Choice| -> Vec<(f64, f64)> {
         let rows = rows.iter().filter(|row| row.setting.sessions.law == law);
+        let rows = rows.filter(|row| of(row).lookups > 0);
         let point = |row: &Row| {
             let minutes = row.setting.sessions.median.as_secs_f64() / 60.0;
             // A logarithm has no zero: without a single miss, half of one is drawn.
@@ -109,7 +107,7 @@ fn plot(rows: &[Row]) -> Plot {
         Axis::logarithmic("median session in minutes"),
         Axis::logarithmic("percent"),
     );
-    let kinds: [(&str, fn(&Row) -> &Figures); 3] = [
+    let kinds: [(&str, Choice); 3] = [
         ("Chordite, retry", |row| &row.retried),
         ("Chordite, one attempt", |row| &row.single),
         ("Kademlia model", |row| &row.kademlia),
@@ -125,9 +123,12 @@ fn plot(rows: &[Row]) -> Plot {
     plot
 }
 
+/// Which lookups of a row are meant.
+type Choice = fn(&Row) -> &Figures;
+
 const ABOUT: &str = "Members crash without a word (their links end after 8 to 10 s) and are \
-    replaced at once under another identity. *Correct*: names the member that owns the position \
-    when the answer arrives. One-way delays are exponential over the pairs of nodes with mean \
+    replaced at once under another identity. *Correct*: names the member that owned the \
+    position when it answered. One-way delays are exponential over the pairs of nodes with mean \
     50 ms; a new link costs two round trips. Messages and bytes are those of the upkeep, without \
     the lookups that were asked for; bytes are whole frames, without TLS, TCP, UDP and IP.";
 

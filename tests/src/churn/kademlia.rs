@@ -40,11 +40,18 @@ const LOOKUPS_SHARE: u64 = 4;
 
 /// How many lookups of each kind are counted for a setting.
 pub(super) const fn lookups(setting: &Setting) -> u64 {
-    setting.lookups / LOOKUPS_SHARE
+    if setting.model {
+        setting.lookups / LOOKUPS_SHARE
+    } else {
+        0
+    }
 }
 
 /// Runs the model under `setting`: figures with retry and without, and what a node sends.
 pub(super) fn run(setting: &Setting, progress: &mut dyn FnMut(u64)) -> (Figures, Figures, Costs) {
+    if !setting.model {
+        return Default::default();
+    }
     let mut net = Net::placed(setting.nodes, setting.seed, Delay::Pairs(MEAN_DELAY));
     let mut dice = Dice::new(!setting.seed);
     let mut ends = Queue::new();

@@ -12,6 +12,7 @@ fn setting(minutes: u64, lookups: u64) -> Setting {
         nodes: 100,
         lookups,
         seed: 1,
+        model: true,
     }
 }
 

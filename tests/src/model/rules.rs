@@ -3,8 +3,8 @@
 //!
 //! Shortcuts give a second input at once. A question to a head is put when it is about to arrive:
 //! until then it changes nobody, and its asker only waits; if the head is dropped meanwhile, it is
-//! because it died or joins anew, and the question finds that either way. A Join is put when it arrives, and
-//! its refusal returns at once: the joiner is where it was. Nothing else is cut short.
+//! because it died or joins anew, and the question finds that either way. A Join is put when it
+//! arrives, and its refusal returns at once: the joiner is where it was. Nothing else is cut short.
 
 use std::sync::Arc;
 

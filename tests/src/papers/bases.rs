@@ -1,4 +1,5 @@
-//! Fingers of another base: mean path length with base-2 and base-16 fingers and sixteen successors.
+//! Fingers of another base: mean path length with base-2 and base-16 fingers and sixteen
+//! successors, as the papers count and as live nodes go.
 
 use super::chapter::{Chapter, Gate};
 use super::plot::{Axis, Plot, Series};

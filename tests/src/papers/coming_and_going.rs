@@ -16,9 +16,9 @@ pub fn run(progress: &Progress) -> Chapter {
     let mut chapter = Chapter::new("Joins and leaves (Table III)");
     let mut table = Table::new(
         "table3",
-        "N = 1,000, s = 20, base 2: one lookup a second, R joins and R leaves a second, stabilisation \
-         every 15 to 45 s, no retry. *Our pace*: with stabilisation as nodes are shipped, every 30 s \
-         when nothing happens.",
+        "N = 1,000, s = 20, base 2: one lookup a second, R joins and R leaves a second, \
+         stabilisation every 15 to 45 s, no retry. *Our pace*: with stabilisation as nodes are \
+         shipped, every 30 s when nothing happens.",
         &[
             ("R", "1/s"),
             ("lookups", ""),

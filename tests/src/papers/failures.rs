@@ -18,8 +18,8 @@ pub fn table2(scale: Scale, progress: &Progress) -> Chapter {
     let mut chapter = Chapter::new("Simultaneous failures (Table II)");
     let mut table = Table::new(
         "failures",
-        "N = 1,000, s = 20, base 2: lookups after each node failed with probability p. The deviation \
-         is that of one network's mean.",
+        "N = 1,000, s = 20, base 2: lookups after each node failed with probability p. The \
+         deviation is that of one network's mean.",
         &[
             ("p", ""),
             ("mean path", "nodes"),
@@ -176,9 +176,10 @@ const TOLERANCE: f64 = 0.05;
 const DEVIATIONS_MAX: f64 = 2.58;
 
 const TABLE2_NOTE: &str = "\
-The papers' timeouts are those of one network for each p, and networks scatter by more than 10 %; \
-at p = 0.1 and 0.2 they are above what their own path lengths cost, path·p/(1−p), which is what our \
-means are held against. 
+The papers' timeouts are those of one network for each p, and networks scatter by more than 10 %. \
+At p = 0.1 and 0.2 the papers' are above what their own path lengths cost, path·p/(1−p); our means \
+are held against that, and the papers' figures against the scatter of one network.
+
 Predecessors are those after the first notice of a death; successor lists and fingers still name \
 the dead. *Not confirmed* is the share of lookups that end without an owner when not even the \
 predecessors are repaired: an owner answers for what it knows to be its own, so the positions of \

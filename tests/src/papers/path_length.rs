@@ -1,5 +1,5 @@
-//! Path length against ring size: ToN Fig. 10 with base-2 fingers and successor lists of one, and on
-//! to a million members.
+//! Path length against ring size: ToN Fig. 10 with base-2 fingers and successor lists of one, and
+//! on to a million members.
 
 use std::fs;
 
@@ -16,8 +16,8 @@ pub fn run(scale: Scale, progress: &Progress) -> Chapter {
     let mut chapter = Chapter::new("Path length");
     let mut table = Table::new(
         "path-length",
-        "Nodes contacted other than the origin, up to the predecessor of the key (forwards); base 2, \
-         s = 1.",
+        "Nodes contacted other than the origin, up to the predecessor of the key (forwards); \
+         base 2, s = 1.",
         &[
             ("N", "nodes"),
             ("rings", ""),

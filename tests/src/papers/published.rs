@@ -1,5 +1,5 @@
-//! What the papers published, as CHORD.md has it: Stoica et al., SIGCOMM 2001 and IEEE/ACM ToN 11(1)
-//! 2003. Figures to compare with; nothing is computed from them.
+//! What the papers published, as CHORD.md has it: Stoica et al., SIGCOMM 2001 and IEEE/ACM ToN
+//! 11(1) 2003. Figures to compare with; nothing is computed from them.
 
 /// A size of the ring, the mean path and its 1st and 99th percentile (ToN Fig. 10).
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -67,7 +67,7 @@ pub fn run(seeds: u64, progress: &mut dyn FnMut(u64)) -> Vec<Row> {
                     pace,
                     ..Plan::papers(seed)
                 };
-                measure(plan, rate, LOOKUPS, progress)
+                measure(&plan, rate, LOOKUPS, progress)
             });
             mean(&parts.collect::<Vec<_>>())
         };
@@ -82,7 +82,7 @@ pub fn run(seeds: u64, progress: &mut dyn FnMut(u64)) -> Vec<Row> {
 }
 
 /// Lookups in a ring of `plan` that changes at `rate`, once it has done so for a while.
-pub fn measure(plan: Plan, rate: f64, lookups: u64, progress: &mut dyn FnMut(u64)) -> Measured {
+pub fn measure(plan: &Plan, rate: f64, lookups: u64, progress: &mut dyn FnMut(u64)) -> Measured {
     let mut net = RingNet::placed(plan.clone(), MEMBERS);
     let mut changes = Changes::new(plan.seed, rate, net.now());
     let warm = net.now() + WARM_UP;

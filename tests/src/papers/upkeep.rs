@@ -1,4 +1,5 @@
-//! Messages and bytes of a node in a quiet ring: what it costs to be a member while nothing happens.
+//! Messages and bytes of a node in a quiet ring: what it costs to be a member while nothing
+//! happens. The network that carries them is `ring_net`.
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use proto::chord::{ChordOutput, LookupResult, RouterOutput};
+use proto::id::Id;
 use proto::message::{LookupMode, Message, ReplyTo, RequestId};
 use proto::peer::NodeName;
 
@@ -29,6 +30,8 @@ pub(super) struct Packet {
     to: u32,
     /// It serves a lookup that was asked for.
     asked: bool,
+    /// Of the answer to such a lookup: whether it names the true owner at the moment it is given.
+    correct: Option<bool>,
     what: What,
 }
 
@@ -176,6 +179,7 @@ impl RingNet {
             return;
         };
         let from = &name(packet.from);
+        host.given = packet.correct;
         let verdict = match packet.what {
             What::Request(request, message) => {
                 let reply = ReplyTo {
@@ -212,6 +216,9 @@ impl RingNet {
         };
         assert_eq!(verdict, Ok(()), "honest hosts do not misbehave");
         self.pump(packet.to);
+        if let Slot::Up(host) = &mut self.hosts[packet.to as usize] {
+            host.given = None;
+        }
     }
 
     fn reply(&mut self, at: u32, reply: ReplyTo, message: Message<'static>) {
@@ -228,6 +235,13 @@ impl RingNet {
             What::Answer(request, message) => (*request, message, true),
         };
         self.traffic.count(asked, request, message);
+        let correct = match message {
+            Message::Found(found) if asked => {
+                let target = self.target_of(to, found.lookup);
+                target.map(|target| self.owner(&target) == Some(found.owner.id()))
+            }
+            _ => None,
+        };
         let delay = self.plan.delay.draw(from, to, &mut self.dice);
         match &mut self.hosts[to as usize] {
             Slot::Up(host) => {
@@ -241,6 +255,7 @@ impl RingNet {
                     from,
                     to,
                     asked,
+                    correct,
                     what,
                 };
                 let event = Event::Arrive(Box::new(packet));
@@ -276,9 +291,16 @@ impl RingNet {
             && let Some(waiting) = host.waiting.get_mut(&ticket)
         {
             waiting.lookup = Some(lookup);
-            host.asked.insert(lookup);
+            host.asked.insert(lookup, ticket);
         }
-        host.asked.contains(&lookup)
+        host.asked.contains_key(&lookup)
+    }
+
+    /// What a lookup that was asked for at `origin` looks for.
+    fn target_of(&self, origin: u32, lookup: RequestId) -> Option<Id> {
+        let host = self.hosts[origin as usize].up()?;
+        let ticket = host.asked.get(&lookup)?;
+        host.waiting.get(ticket).map(|waiting| waiting.target)
     }
 
     fn end_lookup(&mut self, at: u32, ticket: u64, result: LookupResult) {
@@ -290,6 +312,7 @@ impl RingNet {
         if let Some(lookup) = waiting.lookup {
             host.asked.remove(&lookup);
         }
+        let given = host.given;
         let owner = self.owner(&waiting.target);
         let named = result.as_ref().ok().map(|found| found.owner.id());
         self.ended.push_back(Ended {
@@ -297,7 +320,7 @@ impl RingNet {
             core: waiting.core,
             began: waiting.began,
             at: self.now,
-            correct: named.is_some() && named == owner,
+            correct: named.is_some() && given.unwrap_or(named == owner),
             result,
         });
     }

@@ -1,7 +1,7 @@
 //! A host of the simulated network: the production machines, and what the network keeps about them.
 //! Hosts are numbered in the order in which they appear and never come back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::chord::{Ring, Router};
@@ -43,8 +43,10 @@ pub(super) struct Host {
     pub(super) leaving: Option<Notice>,
     /// Lookups that were asked for and wait, by ticket.
     pub(super) waiting: BTreeMap<u64, Waiting>,
-    /// The numbers the routers gave to those lookups.
-    pub(super) asked: BTreeSet<RequestId>,
+    /// Their tickets by the numbers the routers gave to them.
+    pub(super) asked: BTreeMap<RequestId, u64>,
+    /// Whether the answer that arrives right now was correct when it was given.
+    pub(super) given: Option<bool>,
     /// The ticket whose lookup begins right now.
     pub(super) beginning: Option<u64>,
 }
@@ -59,7 +61,8 @@ impl Host {
             armed: Duration::MAX,
             leaving: None,
             waiting: BTreeMap::new(),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            given: None,
             beginning: None,
         }
     }
@@ -106,7 +109,10 @@ pub(super) fn index(name: &NodeName) -> u32 {
         match byte {
             b'.' => index <<= 8,
             b':' => break,
-            digit => index = index & !0xff | (index & 0xff) * 10 + u32::from(digit - b'0'),
+            digit => {
+                let part = (index & 0xff) * 10 + u32::from(digit - b'0');
+                index = index & !0xff | part;
+            }
         }
     }
     index

@@ -59,6 +59,8 @@ impl Run {
     fn settle(&mut self, core: &[usize], until: Duration) -> Result<bool, String> {
         let begun = self.world.now();
         let bound = begun + SETTLE_MIN + self.swarm.setup.stabilize_interval * SETTLE_INTERVALS;
+        // What was under way when the faults ended ends first: requests, and slow jobs that fail.
+        let quiet = begun + self.swarm.setup.request_deadline + RIPPLES;
         while self.world.now() < bound {
             for node in core {
                 self.see_to(*node);
@@ -69,8 +71,9 @@ impl Run {
             if next > until {
                 return Ok(false);
             }
-            let is_well = |node: &usize| self.is_whole(*node) && !self.is_full(*node);
-            if core.iter().all(is_well) && self.is_ideal() {
+            let takes_writes = |node: usize| !self.is_full(node) && !self.is_poisoned(node);
+            let is_well = |node: &usize| self.is_whole(*node) && takes_writes(*node);
+            if self.world.now() >= quiet && core.iter().all(is_well) && self.is_ideal() {
                 return Ok(true);
             }
         }
@@ -282,6 +285,9 @@ impl Run {
 
 /// How often something is asked where a host lost its power.
 const TRIES_MAX: usize = 4;
+
+/// Longer than any job of a slow disk.
+const RIPPLES: Duration = Duration::from_millis(1_200);
 
 /// Positions that everybody looks up.
 const LOOKUPS: usize = 3;

@@ -130,7 +130,11 @@ impl Run {
             return Ok(());
         }
         let list_len = usize::from(self.swarm.setup.params.successors);
-        let violations = check(&members, list_len);
+        let mut violations = check(&members, list_len);
+        // A ring that a list names whole is outside of the proof: whoever joins it is skipped for a
+        // moment. Its states are explored exhaustively elsewhere.
+        let is_small = members.len() <= list_len + 1;
+        violations.retain(|it| !(is_small && matches!(it, Violation::TooFewPrincipals { .. })));
         match violations.first() {
             None => Ok(()),
             Some(violation) => Err(format!("{violation}\n{}", shown(&members))),

@@ -27,6 +27,9 @@ pub(super) struct Churn {
     /// Only what has this in its name, such as `1 h`, `10 min, exp`, `Weibull` or `collapse`
     #[arg(long, value_name = "PART")]
     only: Option<String>,
+    /// Leave out the model of Kademlia, which takes most of the time
+    #[arg(long)]
+    no_model: bool,
     /// Parent of the folder with the results; nothing is written when left out
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -54,7 +57,7 @@ impl Churn {
 
     fn sessions(&self, progress: &Progress) -> Option<Chapter> {
         let mut rows = Vec::new();
-        for setting in Setting::all(self.nodes, self.lookups, self.seed) {
+        for setting in Setting::all(self.nodes, self.lookups, self.seed, !self.no_model) {
             let name = setting.sessions.to_string();
             if self.wants(&name) {
                 progress.begin(

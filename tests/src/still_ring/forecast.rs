@@ -1,6 +1,7 @@
 //! What hops the cold lookups of a given ring take, exactly: positions between the same two members
 //! are looked up in the same way, so one lookup from every host for every arc says it all, weighted
-//! by the lengths of the arcs. Every host is an origin as often as any other, positions are uniform.
+//! by the lengths of the arcs. Every host is an origin as often as any other, positions are
+//! uniform.
 
 use proto::message::LookupMode;
 
@@ -9,7 +10,8 @@ use super::StillRing;
 /// The distribution of hops.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Forecast {
-    /// By number of nodes contacted other than the origin, the owner included: the share of lookups.
+    /// The share of lookups by the number of nodes contacted other than the origin, the owner
+    /// included.
     pub shares: Vec<f64>,
 }
 

@@ -1,4 +1,5 @@
 //! How often small whole numbers occurred: hops, timeouts.
+//! Means, quantiles and shares of them; what they count is their user's business.
 
 /// Counts by number.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -1,4 +1,5 @@
 //! A still ring against the truth: owners, counts, the dead, and what memory is kept.
+//! Rings are small here; the gates of the papers' tables are in `papers`.
 
 use proto::message::LookupMode;
 

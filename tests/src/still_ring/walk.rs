@@ -30,8 +30,8 @@ impl Walked {
         found.map_or(0, |found| u64::from(found.route.rpcs))
     }
 
-    /// Nodes contacted other than the origin, up to the predecessor of the position: what the papers
-    /// call the path length.
+    /// Nodes contacted other than the origin, up to the predecessor of the position: what the
+    /// papers call the path length.
     #[must_use]
     pub fn forwards(&self) -> u64 {
         self.rpcs().saturating_sub(1)
