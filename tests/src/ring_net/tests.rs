@@ -1,4 +1,5 @@
-//! Small cases of the simulated network: seconds, not minutes.
+//! Small cases of the simulated network: that it carries, counts and judges what it should, and
+//! that rings heal in it. Seconds, not minutes.
 
 use super::*;
 
