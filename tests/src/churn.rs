@@ -5,8 +5,8 @@
 //! Whoever crashes is replaced at once by a newcomer with another identity, so the population stays
 //! as large as it is. A lookup is *correct* when it ends within its patience in the member that
 //! owned the position at the moment the answer was given: the live member that came first at or
-//! after it (Chord), or that was closest to it (Kademlia). Lookups whose asker crashes first are not
-//! counted.
+//! after it (Chord), or that was closest to it when the lookup ended (Kademlia). Lookups whose
+//! asker crashes first are not counted.
 
 pub mod chapters;
 pub mod collapse;

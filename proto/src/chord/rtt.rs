@@ -52,7 +52,13 @@ impl RttTable {
     #[must_use]
     pub fn guess(&self, peer: &NodeName) -> Duration {
         let rtt = self.peers.get(peer).unwrap_or(&Rtt::NONE);
-        let base = rtt.timeout().or_else(|| self.anybody.timeout());
+        let (own, others) = (rtt.timeout(), self.anybody.timeout());
+        // The first samples say little: a formal deviation, and the handshakes of a new link.
+        let base = if rtt.samples < SAMPLES_SETTLED {
+            own.into_iter().chain(others).min()
+        } else {
+            own
+        };
         self.backed_off(rtt, base.unwrap_or(self.bounds.initial))
     }
 
@@ -130,6 +136,9 @@ impl Rtt {
 
 const BACKOFF_MAX: u8 = 6;
 
+/// Samples after which a peer's own timeout is better than what others need.
+const SAMPLES_SETTLED: u32 = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +182,16 @@ mod tests {
         assert_eq!(table.guess(&name(1)), table.timeout(&name(1)));
         table.timed_out(&name(9));
         assert_eq!(table.guess(&name(9)), Duration::from_millis(240));
+        for _ in 0..20 {
+            table.measured(&name(1), Duration::from_millis(40), Duration::ZERO);
+        }
+        table.measured(&name(2), Duration::from_millis(100), Duration::ZERO);
+        assert_eq!(table.timeout(&name(2)), Duration::from_millis(300));
+        assert!(table.guess(&name(2)) < Duration::from_millis(120));
+        for _ in 0..20 {
+            table.measured(&name(2), Duration::from_millis(100), Duration::ZERO);
+        }
+        assert_eq!(table.guess(&name(2)), table.timeout(&name(2)));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! What was measured under churn as chapters of a report: tables, plots and the goals.
+//! Nothing is measured here.
 
 use crate::papers::chapter::{Chapter, Gate};
 use crate::papers::plot::{Axis, Plot, Series};
@@ -38,8 +39,9 @@ pub fn collapses(collapses: &[Collapse]) -> Chapter {
     let mut chapter = Chapter::new("Two fifths of the ring crash at once");
     let mut table = Table::new(
         "collapse",
-        "Nodes as shipped, s = 16: lookups begun in each second after the crash, in percent correct \
-         within five seconds. *Killed*: links break at once; *power cut*: links end after 8 to 10 s.",
+        "Nodes as shipped, s = 16: lookups begun in each second after the crash, in percent \
+         correct within five seconds. *Killed*: links break at once; *power cut*: links end after \
+         8 to 10 s.",
         &[("second", ""), ("killed", "%"), ("power cut", "%")],
     );
     let of = |notice| collapses.iter().find(|one| one.notice == notice);

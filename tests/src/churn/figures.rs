@@ -1,4 +1,5 @@
 //! What is counted of lookups under churn, and of what nodes send.
+//! The same for the ring and for the model of Kademlia.
 
 use std::time::Duration;
 

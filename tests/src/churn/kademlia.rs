@@ -7,9 +7,8 @@
 //! time, until the k closest that are not dead have answered (2.3). A bucket without a lookup for
 //! an hour is refreshed; a newcomer looks itself up through one member and then refreshes all
 //! buckets further away than its neighbour. What the paper leaves open is taken in favour of the
-//! lookups: a contact is dropped at the first timeout, of one second; a lookup whose patience ends
-//! names the closest node that has answered so far. Ids have 64 bits here, which changes nothing
-//! for thousands of nodes. Bytes are those of a plain binary form with 20-byte ids.
+//! lookups: a contact is dropped at its first timeout; a lookup whose patience ends names the
+//! closest node that has answered so far. Bytes are those of a plain form with 20-byte ids.
 
 mod buckets;
 mod net;

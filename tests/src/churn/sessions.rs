@@ -95,7 +95,7 @@ mod tests {
             assert!(drawn[50_000].abs_diff(median) < median / 25, "{law:?}");
             let expected = sessions.mean();
             assert!(mean.abs_diff(expected) < expected / 20, "{law:?} {mean:?}");
-            // Whoever is met has stayed longer than newcomers will on average (Weibull), or as long.
+            // Whoever is met stays longer than newcomers on average (Weibull), or as long.
             let rests = (0..2_000)
                 .map(|_| sessions.rest(&mut dice))
                 .sum::<Duration>()

@@ -1,4 +1,5 @@
-//! Small cases of lookups under churn: seconds, not minutes.
+//! Small cases of lookups under churn, with the model of Kademlia beside them.
+//! Seconds, not minutes.
 
 use super::*;
 

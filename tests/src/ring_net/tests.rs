@@ -1,4 +1,5 @@
-//! Small cases of the simulated network: seconds, not minutes.
+//! Small cases of the simulated network: that it carries, counts and judges what it should, and
+//! that rings heal in it. Seconds, not minutes.
 
 use super::*;
 
@@ -60,6 +61,26 @@ fn ring_heals_after_joins_leaves_and_crashes_of_every_kind() {
         assert!(net.is_ideal(), "{notice:?}");
         let ended = look_around(&mut net, 100);
         assert!(ended.iter().all(|ended| ended.correct), "{notice:?}");
+    }
+}
+
+/// Found by the simulation of churn: a predecessor that was asked once, over a link that was still
+/// being made, was given nine round trips times seven before it counted as dead.
+#[test]
+fn arcs_of_silent_members_have_owners_within_five_seconds() {
+    let mut net = RingNet::placed(Plan::production(1), 200);
+    net.run_to(net.now() + seconds(100));
+    let mut before: Vec<_> = net.snapshots().collect();
+    before.sort_by_key(|member| member.me.id());
+    // One in ten, so that no two of them are neighbours.
+    for victim in before.iter().skip(5).step_by(10) {
+        net.crash(host::index(victim.me.name()), Notice::Keepalive);
+    }
+    net.run_to(net.now() + seconds(5));
+    let after: BTreeMap<_, _> = net.snapshots().map(|one| (one.me.id(), one)).collect();
+    for at in (5..200).step_by(10) {
+        let heir = &after[&before[at + 1].me.id()];
+        assert_eq!(heir.predecessor.as_ref(), Some(&before[at - 1].me));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::K;
 
-/// A node as others know it.
+/// A node as others know it. Of its id, the first 64 bits tell thousands of nodes apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Contact {
     pub(super) id: u64,

@@ -1,4 +1,5 @@
 //! The nodes of the model and the messages between them, on virtual time.
+//! What a node knows is in `buckets`, how a lookup goes in `search`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

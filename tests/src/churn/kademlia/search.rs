@@ -1,4 +1,5 @@
 //! One iterative lookup of the model: whom it has heard of, whom it asks next, and when it ends.
+//! It sends nothing itself.
 
 use std::time::Duration;
 
