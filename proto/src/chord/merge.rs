@@ -11,11 +11,11 @@
 
 use std::time::Duration;
 
-use crate::peer::NodeName;
+use crate::peer::{NodeName, Peer};
 
-use super::LookupResult;
 use super::bounds::{EAGERNESS, SELF_LOOKUP_INTERVALS};
 use super::member::{Chord, Reason};
+use super::{LookupResult, Phase};
 
 /// The clockwork of self-lookups.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Merging {
     next: Duration,
     /// Stabilise intervals until the next try of a member that is alone.
     lonely: u32,
-    /// When a member that is alone may next try to get back by way of its siblings.
+    /// When something that siblings let it know of may be tried next.
     reunion: Duration,
 }
 
@@ -107,7 +107,14 @@ impl Chord {
         self.merging.next = self.merging.next.min(now + pause);
     }
 
-    /// Whether a member that is alone may try again to get back by way of its siblings.
+    /// Whether `other`, a member, should be its head and is not.
+    pub(super) fn skips(&self, other: &Peer) -> bool {
+        let head = self.successors.head();
+        let in_ring = self.phase == Phase::Member;
+        in_ring && head.is_some_and(|head| other.id().is_between(&self.me.id(), &head.id()))
+    }
+
+    /// Whether something may be tried again that its siblings let it know of.
     pub(super) fn may_reunite(&mut self, now: Duration) -> bool {
         let may = self.merging.reunion <= now && !self.is_looking(Reason::Merge, now);
         if may {

@@ -153,7 +153,7 @@ impl Ring {
 
     /// Time has come to `poll_timeout()`.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.reunite(now.mono);
+        self.mind_siblings(now.mono);
         self.settle(now);
         for member in &mut self.members {
             if member.poll_timeout().is_some_and(|due| due <= now.mono) {
@@ -185,7 +185,15 @@ impl Ring {
         let own = self.members.iter().filter(in_ring);
         let hops = own.clone().flat_map(Chord::hops);
         let hops = hops.filter(|hop| *hop.name() != self.name).cloned();
-        let own = own.clone().map(Chord::own_member).collect();
+        // A member that has lost everybody would take all positions for its own; while a sibling
+        // has company, there is a ring, and it is out of it.
+        let has_company = own.clone().any(|member| !member.is_alone());
+        let own = own.clone().map(|member| {
+            let mut own = member.own_member();
+            own.serving &= !(has_company && member.is_alone());
+            own
+        });
+        let own = own.collect();
         self.view = Arc::new(RoutingView::new(changes, own, hops.collect()));
         Some(Arc::clone(&self.view))
     }
@@ -251,17 +259,37 @@ impl Ring {
         }
     }
 
-    /// A virtual node that has lost everybody has its siblings. Where one of them still knows
-    /// another node, that is the way back into the ring; where none does, no other node may be
-    /// left, so one after the other takes its place behind the sibling before it.
-    fn reunite(&mut self, now: Duration) {
-        let is_lonely = |member: &Chord| member.phase() == Phase::Member && member.is_alone();
+    /// Siblings know of each other without asking anybody: two rings that both run through this
+    /// host, or a virtual node that has lost everybody, are put right from here. Lookups would not
+    /// find them, because a host answers for all of its members.
+    fn mind_siblings(&mut self, now: Duration) {
         if self.members.len() < 2 {
             return;
         }
-        let Some(lonely) = self.members.iter().rposition(is_lonely) else {
-            return;
-        };
+        let in_ring = |member: &Chord| member.phase() == Phase::Member;
+        let is_lonely = |member: &Chord| in_ring(member) && member.is_alone();
+        if let Some(lonely) = self.members.iter().rposition(is_lonely) {
+            return self.reunite(lonely, now);
+        }
+        for index in 0..self.members.len() {
+            let member = &self.members[index];
+            let siblings = self.members.iter().filter(|it| in_ring(it)).map(Chord::me);
+            let skipped = siblings.filter(|it| member.skips(it)).min_by_key(|it| {
+                let from = member.me().id();
+                from.distance_to(&it.id())
+            });
+            if let Some(skipped) = skipped.cloned()
+                && self.members[index].may_reunite(now)
+            {
+                self.members[index].ask_candidate(skipped, now);
+            }
+        }
+    }
+
+    /// A virtual node that has lost everybody has its siblings. Where one of them still knows
+    /// another node, that is the way back into the ring; where none does, no other node may be
+    /// left, so one after the other takes its place behind the sibling before it.
+    fn reunite(&mut self, lonely: usize, now: Duration) {
         let via = self.members.iter().find_map(|member| {
             let mut near = member.neighbours();
             near.find(|peer| *peer.name() != self.name)

@@ -165,6 +165,30 @@ impl Net {
         net
     }
 
+    /// Two hosts of two virtual nodes each, in two rings: the first of one with the second of the
+    /// other.
+    pub(super) fn cross(&mut self, one: &NodeName, two: &NodeName) {
+        let now = self.time();
+        for (host, other) in [(one, two), (two, one)] {
+            let member = |vnode: u16| {
+                let peer = |name, vnode| Peer::derive(&self.params, name, vnode).unwrap();
+                let partner = peer(other, 1 - vnode);
+                let pointers = Pointers {
+                    predecessor: Some(partner.clone()),
+                    successors: vec![partner],
+                    fingers: FingerTable::new(self.plan.finger_bits),
+                };
+                let ids = RequestIds::new(0, TAG_RING, vnode);
+                let config = self.config(vec![one.clone(), two.clone()]);
+                let me = peer(host, vnode);
+                Chord::placed(config, ids, me, u64::from(vnode), pointers, now)
+            };
+            let members = vec![member(0), member(1)];
+            self.install(host.clone(), Ring::of(members));
+            self.pump(host);
+        }
+    }
+
     pub(super) fn start(&mut self, index: usize, bootstrap: Vec<NodeName>) {
         let (config, seed) = (self.config(bootstrap), self.dice.roll());
         let ring = Ring::new(&config, &name(index), self.plan.vnodes, 0, TAG_RING, seed);

@@ -175,6 +175,22 @@ fn a_lonely_virtual_node_finds_back_by_way_of_its_siblings() {
     }
 }
 
+/// Found by simulation: after a partition two hosts formed two rings of two, one virtual node of
+/// each host in either, and every lookup that could have told them apart was answered by the host
+/// itself.
+#[test]
+fn two_rings_through_the_same_hosts_become_one() {
+    let plan = Plan {
+        successors: 2,
+        vnodes: 2,
+        ..Plan::new(1)
+    };
+    let mut net = Net::new(plan);
+    net.cross(&name(0), &name(1));
+    assert!(!net.is_ideal());
+    net.settle(seconds(10));
+}
+
 #[test]
 fn lookups_of_every_mode_find_the_owner() {
     for mode in [
