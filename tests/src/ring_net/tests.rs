@@ -65,9 +65,10 @@ fn ring_heals_after_joins_leaves_and_crashes_of_every_kind() {
 }
 
 /// Found by the simulation of churn: a predecessor that was asked once, over a link that was still
-/// being made, was given nine round trips times seven before it counted as dead.
+/// being made, was given nine round trips times seven before it counted as dead, so that only the
+/// end of the link after eight seconds or more told of it. The farthest pairs need six.
 #[test]
-fn arcs_of_silent_members_have_owners_within_five_seconds() {
+fn arcs_of_silent_members_have_owners_before_their_links_end() {
     let mut net = RingNet::placed(Plan::production(1), 200);
     net.run_to(net.now() + seconds(100));
     let mut before: Vec<_> = net.snapshots().collect();
@@ -76,7 +77,7 @@ fn arcs_of_silent_members_have_owners_within_five_seconds() {
     for victim in before.iter().skip(5).step_by(10) {
         net.crash(host::index(victim.me.name()), Notice::Keepalive);
     }
-    net.run_to(net.now() + seconds(5));
+    net.run_to(net.now() + seconds(7));
     let after: BTreeMap<_, _> = net.snapshots().map(|one| (one.me.id(), one)).collect();
     for at in (5..200).step_by(10) {
         let heir = &after[&before[at + 1].me.id()];
