@@ -1,6 +1,7 @@
 //! What is looked at while a seed runs: the ring after every change where its invariant must hold,
 //! and now and then everything that the machines show of rare paths.
 
+use proto::chord::Ring;
 use proto::chord::invariant::{MemberState, Violation, check, is_ideal};
 
 use node::engine::journal::Phase;
@@ -181,7 +182,7 @@ impl Run {
     pub(super) fn is_whole(&self, node: usize) -> bool {
         let core = self.world.core(node, 0);
         let ring = core.and_then(|core| core.ring());
-        self.world.state(node) == NodeState::Serving && ring.is_some_and(|ring| ring.is_complete())
+        self.world.state(node) == NodeState::Serving && ring.is_some_and(Ring::is_complete)
     }
 }
 
