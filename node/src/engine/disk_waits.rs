@@ -68,8 +68,8 @@ impl Core {
         self.serve_here(Asker::Core { from, request }, &op.request(), deadline, now);
     }
 
-    /// Carries out a request on this core's shard. The answer may have to wait for the disk, but not
-    /// beyond the deadline.
+    /// Carries out a request on this core's shard. The answer may have to wait for the disk, but
+    /// not beyond the deadline.
     pub(super) fn serve_here(
         &mut self,
         asker: Asker,

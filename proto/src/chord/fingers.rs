@@ -229,8 +229,8 @@ impl Chord {
         }
     }
 
-    /// Any finger behind the first successor (`fix_fingers` of Stoica et al. 2001, Fig. 7). The list
-    /// stands for those that it covers, so their turns pass without a lookup.
+    /// Any finger behind the first successor (`fix_fingers` of Stoica et al. 2001, Fig. 7). The
+    /// list stands for those that it covers, so their turns pass without a lookup.
     fn papers_index(&mut self) -> u16 {
         let head = self.successors.head().map(Peer::id).unwrap_or_default();
         let first = self.fingers.first_beyond(&self.me.id().distance_to(&head));

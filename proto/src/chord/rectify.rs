@@ -50,8 +50,8 @@ impl Chord {
         }
     }
 
-    /// A live predecessor asks for this list in every round of its own. One that has not done so for
-    /// a while is asked, so that its heir need not wait for the verdict.
+    /// A live predecessor asks for this list in every round of its own. One that has not done so
+    /// for a while is asked, so that its heir need not wait for the verdict.
     pub(super) fn watch_predecessor(&mut self, now: Duration) {
         let quiet = now.saturating_sub(self.check.heard);
         let Some(old) = self.predecessor.clone() else {

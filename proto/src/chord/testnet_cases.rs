@@ -467,8 +467,8 @@ fn the_arc_of_a_leaver_has_an_owner_at_once_even_if_its_host_is_silent() {
 }
 
 /// Found by the simulation of churn: a member that is told of another predecessor asks the old one,
-/// which it never asked before, and waited seven seconds for it. Now it asks a silent predecessor by
-/// itself, with the patience that others need.
+/// which it never asked before, and waited seven seconds for it. Now it asks a silent predecessor
+/// by itself, with the patience that others need.
 #[test]
 fn the_arc_of_a_silent_member_has_an_owner_within_seconds() {
     for seed in seeds(5) {

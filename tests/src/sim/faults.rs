@@ -134,8 +134,8 @@ impl Run {
     /// Bits turn over where the log is at rest: what was acknowledged last is attested then, and
     /// the node must not start as if it had never been.
     fn flip_bit(&mut self, node: usize) {
-        // A log that has given up, or is full, may never have attested its last batches: damage there
-        // cannot be told from a torn tail.
+        // A log that has given up, or is full, may never have attested its last batches: damage
+        // there cannot be told from a torn tail.
         let is_attested = !self.is_poisoned(node) && !self.is_full(node);
         if !is_attested || !self.is_at_rest(node) || self.nodes[node].is_damaged {
             return;

@@ -120,8 +120,8 @@ impl World {
         self.hosts[node].mood
     }
 
-    /// Turns over one bit of a file of a core's log, while the power is off. Which file it was; none
-    /// when there is none, or the power is on.
+    /// Turns over one bit of a file of a core's log, while the power is off. Which file it was;
+    /// none when there is none, or the power is on.
     pub fn flip_bit(&mut self, node: usize, core: u8) -> Option<FileName> {
         let host = &mut self.hosts[node];
         if host.has_power {
