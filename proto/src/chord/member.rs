@@ -131,6 +131,7 @@ impl Chord {
         chord.predecessor = pointers.predecessor;
         chord.successors.adopt(None, &pointers.successors);
         chord.fingers = pointers.fingers;
+        chord.predecessor_alive(now.mono);
         chord.become_member(now.mono);
         chord.calm_down(now.mono);
         chord
@@ -186,6 +187,7 @@ impl Chord {
             Phase::Joining => self.join_timeout(now.mono),
             Phase::Member => {
                 self.round_timeout(now.mono);
+                self.watch_timeout(now.mono);
                 self.finger_timeout(now.mono);
                 self.merge_timeout(now.mono);
             }
@@ -200,10 +202,15 @@ impl Chord {
         let clockwork = match self.phase {
             Phase::Idle | Phase::Left => return None,
             Phase::Joining => self.join_due(),
-            Phase::Member => [self.round_due(), self.finger_due(), self.merge_due()]
-                .into_iter()
-                .flatten()
-                .min(),
+            Phase::Member => {
+                let parts = [
+                    self.round_due(),
+                    self.watch_due(),
+                    self.finger_due(),
+                    self.merge_due(),
+                ];
+                parts.into_iter().flatten().min()
+            }
             Phase::Leaving => Some(self.leave_by),
         };
         clockwork.into_iter().chain(self.asks.due()).min()

@@ -7,9 +7,9 @@ use crate::id::Id;
 use crate::peer::{NodeName, Peer};
 use crate::planted::{self, Bug};
 
-use super::Phase;
 use super::asks::Purpose;
 use super::member::Chord;
+use super::{Pace, Phase};
 
 /// The check of the old predecessor that is under way.
 #[derive(Clone, Debug, Default)]
@@ -51,14 +51,20 @@ impl Chord {
     }
 
     /// A live predecessor asks for this list in every round of its own. One that has not done so
-    /// for a while is asked, so that its heir need not wait for the verdict.
-    pub(super) fn watch_predecessor(&mut self, now: Duration) {
-        let quiet = now.saturating_sub(self.check.heard);
-        let Some(old) = self.predecessor.clone() else {
-            return;
-        };
-        let is_open = self.check.gone.is_none() && !self.asks.has(Purpose::Predecessor);
-        if is_open && quiet > self.config.stabilize_interval * 3 / 2 {
+    /// for longer than a round takes is asked, so that its heir need not wait for the verdict: a
+    /// question more now and then is cheaper than an arc without an owner.
+    pub(super) fn watch_due(&self) -> Option<Duration> {
+        let interval = self.config.stabilize_interval;
+        let is_watched = self.config.pace == Pace::Adaptive && !interval.is_zero();
+        let is_watched = is_watched && !planted::is(Bug::DeadPredecessor);
+        let is_open = self.predecessor.is_some() && self.check.gone.is_none();
+        let waits = is_watched && is_open && !self.asks.has(Purpose::Predecessor);
+        waits.then_some(self.check.heard + interval * 5 / 4)
+    }
+
+    pub(super) fn watch_timeout(&mut self, now: Duration) {
+        let is_due = self.watch_due().is_some_and(|due| due <= now);
+        if let Some(old) = self.predecessor.clone().filter(|_| is_due) {
             self.ask_neighbours(old, Purpose::Predecessor, now);
         }
     }

@@ -53,7 +53,6 @@ impl Chord {
             self.stabilising.next = Duration::MAX;
             self.stabilising.round = Some(Round::default());
             self.stabilising.graves.retain(|(_, until)| *until > now);
-            self.watch_predecessor(now);
             self.ask_head(now);
         }
     }

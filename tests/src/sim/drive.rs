@@ -225,14 +225,29 @@ const fn kind_of(fault: Fault) -> FaultKind {
     }
 }
 
-/// A low bit of a word in use: where records keep their lengths and kinds, which a bit chosen among
-/// all hits far too seldom.
+/// A low bit of a word in use, or of the length of a record, which a bit chosen among all hits far
+/// too seldom.
 fn spot(content: &[u8], dice: &mut Dice) -> (u64, u64) {
+    let is_meant = if dice.one_in(2) {
+        claims_length
+    } else {
+        |word: &[u8]| word.iter().any(|byte| *byte != 0)
+    };
     let words = content.chunks(WORD_BYTES).enumerate();
-    let used = words.filter(|(_, word)| word.iter().any(|byte| *byte != 0));
-    let used: Vec<usize> = used.map(|(number, _)| number).collect();
-    let word = used.get(dice.index(used.len())).copied().unwrap_or(0);
+    let meant = words.filter(|(_, word)| is_meant(word));
+    let meant: Vec<usize> = meant.map(|(number, _)| number).collect();
+    let word = meant.get(dice.index(meant.len())).copied().unwrap_or(0);
     ((word * WORD_BYTES) as u64, dice.below(3))
+}
+
+/// Whether a word looks like the length and kind of a record of the log.
+fn claims_length(word: &[u8]) -> bool {
+    let Some(word) = word.first_chunk() else {
+        return false;
+    };
+    let word = u64::from_le_bytes(*word);
+    let (length, kind) = (word & 0xffff_ffff, word >> 32);
+    (48..1 << 17).contains(&length) && (1..=3).contains(&kind)
 }
 
 /// Records start on a multiple of so many bytes.
