@@ -7,7 +7,7 @@ use harness::sim::campaign::{Campaign, Totals, run_caught};
 
 /// Seeds that found a bug, with its story. A seed is about something else when the swarm changes,
 /// so that each story has a test of its own where the bug was.
-const REGRESSIONS: [(u64, &str); 9] = [
+const REGRESSIONS: [(u64, &str); 12] = [
     (
         300,
         "a read of a segment under compaction had a wrong bit in its last block: what could not be \
@@ -48,6 +48,20 @@ const REGRESSIONS: [(u64, &str); 9] = [
     (
         86,
         "an arc of a dead host was asked until the deadline, time and again, instead of looked up",
+    ),
+    (
+        1298,
+        "a key became the gateway's own while it looked for the owner, and the request got all of \
+         its time anew to wait for the disk",
+    ),
+    (
+        19_562,
+        "a virtual node that had lost everybody asked its sibling for a place at every tick and \
+         took every position for its own",
+    ),
+    (
+        105_235,
+        "after a partition two rings ran through the same two hosts, and no lookup could tell",
     ),
 ];
 
