@@ -24,6 +24,10 @@ sim seed *options:
 sim-many seeds="1000" *options:
     cargo run --release -p chordite-tests --bin sim -- many {{seeds}} {{options}}
 
+# The proof: 50,000 seeds, every mark hit, every kind of fault 10,000 times
+sim-proof seeds="50000" *options:
+    cargo run --release -p chordite-tests --bin sim -- many {{seeds}} --faults-least 10000 {{options}}
+
 # Plant bugs and count the seeds until each is found (--hunts, --seeds, --json FILE)
 planted *options:
     cargo run --release -p chordite-tests --features planted --bin sim -- planted {{options}}

@@ -2,7 +2,9 @@
 //! simulator"); `tests/src/planted.rs` plants and counts.
 //!
 //! Without the feature `planted` no bug can be planted: [`is`] is a constant and the code behind it
-//! is compiled away. No package turns the feature on by itself.
+//! is compiled away. No package turns the feature on by itself. Bugs of replication follow with it:
+//! a tie that is broken by arrival needs two copies, and so does a lifetime by somebody else's
+//! clock; [`Bug::TtlFromRestart`] is what one host can get wrong of it.
 
 /// A bug that can be planted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -2,6 +2,7 @@
 //! something again. `CHORDITE_SEEDS` runs more of them, `just sim SEED` shows one.
 
 use std::thread;
+use std::time::Duration;
 
 use harness::sim::campaign::{Campaign, Totals, run_caught};
 
@@ -77,6 +78,11 @@ fn simulation_of_a_thousand_seeds() {
         totals.hours(),
         totals.speed()
     );
+    assert!(
+        count > 1_000 || totals.elapsed < PATIENCE,
+        "it took {:?}",
+        totals.elapsed
+    );
     assert_eq!((totals.seeds, totals.twice), (count, count.div_ceil(100)));
     for failure in &totals.failures {
         println!("{}\n  {}", failure.command(), failure.why);
@@ -92,9 +98,12 @@ fn simulation_of_a_thousand_seeds() {
 fn simulation_of_seeds_that_once_failed() {
     for (seed, story) in REGRESSIONS {
         let outcome = run_caught(seed, false).and_then(|outcome| outcome.verdict);
-        assert_eq!(outcome, Ok(()), "seed {seed}: {story}");
+        assert_eq!(outcome, Ok(()), "just sim {seed}: {story}");
     }
 }
+
+/// A thousand seeds take seconds; more of them are run by hand.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn run(from: u64, count: u64) -> Totals {
     let threads = thread::available_parallelism().map_or(2, usize::from);

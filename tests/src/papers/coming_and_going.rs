@@ -57,8 +57,7 @@ fn gates(row: &Row) -> [Gate; 2] {
     let name = |what| format!("R = {}: {what}", row.rate);
     let (_, timeouts, failures) = row.paper;
     [
-        // The paper's figure is itself rounded to a hundredth.
-        Gate::within(name("mean timeouts"), row.ours.timeouts, timeouts, 0.055),
+        Gate::within(name("mean timeouts"), row.ours.timeouts, timeouts, 0.05),
         Gate::at_most(name("failures of 10,000"), row.ours.failures, failures),
     ]
 }
@@ -97,4 +96,5 @@ fn plots(rows: &[Row]) -> Vec<Plot> {
     ]
 }
 
-const SEEDS: u64 = 1;
+/// Networks for each rate: failures are so rare that one of them says little.
+const SEEDS: u64 = 3;

@@ -151,9 +151,8 @@ impl Ran {
         let mut outcome = run_caught(seed, is_twice);
         if let (true, Ok(first)) = (is_twice, &outcome) {
             match run_caught(seed, true) {
-                Ok(second) if second.hash == first.hash => {}
+                Ok(second) if second == *first => {}
                 Ok(second) => {
-                    let (first, second) = (first.hash, second.hash);
                     let why = format!("not the same twice: {first:x?}, then {second:x?}");
                     outcome = Err(why);
                 }

@@ -201,8 +201,8 @@ impl DiskMood {
         if self.is_full && grows {
             return Some(Fault::Error(DiskErrorKind::Full));
         }
-        if is_read {
-            return comes_up(self.flipped_one_in).then_some(Fault::FlippedBit);
+        if is_read && comes_up(self.flipped_one_in) {
+            return Some(Fault::FlippedBit);
         }
         if comes_up(self.error_one_in) {
             return Some(Fault::Error(DiskErrorKind::Broken));

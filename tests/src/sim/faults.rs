@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::drive::DiskMood;
 use super::happening::NodeState;
 use super::marks::Mark;
 use super::run::{Run, Todo};
@@ -314,12 +313,7 @@ impl Run {
         let path = self.swarm.setup.path;
         self.world.heal_all();
         for node in 0..self.nodes.len() {
-            self.world.set_disk(
-                node,
-                DiskMood {
-                    ..self.swarm.setup.disk
-                },
-            );
+            self.world.set_disk(node, self.swarm.setup.disk);
             self.undo(Undo::Resume(node));
             self.undo(Undo::Stall(node));
             self.undo(Undo::Dials(node));

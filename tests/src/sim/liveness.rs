@@ -19,14 +19,11 @@ use crate::log_script::key_of;
 
 impl Run {
     /// Heals a part of the nodes and has everything checked.
-    pub(super) fn live(&mut self, until: Duration) -> Result<(), String> {
+    pub(super) fn live(&mut self) -> Result<(), String> {
         self.is_liveness = true;
         self.undo_all();
         let core = self.choose_core();
-        let settled = self.settle(&core, until)?;
-        if !settled {
-            return Ok(());
-        }
+        self.settle(&core)?;
         self.check_lookups(&core)?;
         self.check_records(&core)?;
         if self.swarm.profile == Profile::Log || self.dice.one_in(4) {
@@ -56,7 +53,7 @@ impl Run {
 
     /// Waits until the ring is ideal. Operators start what is down, and what cannot go on by
     /// itself: a log that has given up, nodes of which none has a ring to join.
-    fn settle(&mut self, core: &[usize], until: Duration) -> Result<bool, String> {
+    fn settle(&mut self, core: &[usize]) -> Result<(), String> {
         let begun = self.world.now();
         let bound = begun + SETTLE_MIN + self.swarm.setup.stabilize_interval * SETTLE_INTERVALS;
         // What was under way when the faults ended ends first: requests, and slow jobs that fail.
@@ -67,14 +64,11 @@ impl Run {
             }
             self.found(core);
             let next = self.world.now() + LOOK_PAUSE;
-            self.run_to(next.min(until))?;
-            if next > until {
-                return Ok(false);
-            }
+            self.run_to(next)?;
             let takes_writes = |node: usize| !self.is_full(node) && !self.is_poisoned(node);
             let is_well = |node: &usize| self.is_whole(*node) && takes_writes(*node);
             if self.world.now() >= quiet && core.iter().all(is_well) && self.is_ideal() {
-                return Ok(true);
+                return Ok(());
             }
         }
         let states = core.iter().map(|node| self.world.state(*node));

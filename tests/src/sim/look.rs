@@ -16,6 +16,8 @@ use super::run::Run;
 pub(super) struct Seen {
     /// Cores whose log was full, as bits.
     full: u128,
+    /// The ring had more than one member.
+    had_company: bool,
     /// The ring was in two parts.
     was_split: bool,
     /// The ring was ideal with all nodes in it: from then on its invariant holds. While it grows
@@ -105,7 +107,10 @@ impl Run {
         let is_lost = has(|it| matches!(it, Violation::NoLiveSuccessor { .. }));
         self.marks.hit_if(Mark::TwoRings, is_split);
         self.marks.hit_if(Mark::SuccessorsLost, is_lost);
-        self.marks.hit_if(Mark::RingOfOne, members.len() == 1);
+        let is_single = members.len() == 1;
+        self.marks
+            .hit_if(Mark::RingOfOne, is_single && self.seen.had_company);
+        self.seen.had_company |= !is_single;
         let is_ideal = is_ideal(&members, list_len);
         self.marks.hit_if(
             Mark::RingsMerged,
@@ -113,8 +118,9 @@ impl Run {
         );
         let is_long = is_ideal && members.len() > list_len + 1;
         self.marks.hit_if(Mark::RingBeyondList, is_long);
+        let is_amid = !self.is_liveness && self.world.tally().total() > 0;
         self.marks
-            .hit_if(Mark::IdealAmidFaults, is_ideal && !self.is_liveness);
+            .hit_if(Mark::IdealAmidFaults, is_ideal && is_amid && !is_single);
         self.seen.was_split = (self.seen.was_split || is_split) && !is_ideal;
         Ok(())
     }

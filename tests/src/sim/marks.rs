@@ -86,9 +86,9 @@ pub enum Mark {
     RingsMerged,
     /// A member had no live successor.
     SuccessorsLost,
-    /// The ring was ideal in the middle of faults.
+    /// A ring of several was ideal after the first fault and before the last.
     IdealAmidFaults,
-    /// A ring of one.
+    /// A ring that had more members is down to one.
     RingOfOne,
     /// More members than a successor list names.
     RingBeyondList,

@@ -3,7 +3,7 @@
 
 use node::engine::output::Output;
 use node::engine::request::ClientAnswer;
-use node::engine::wal::disk::DiskDone;
+use node::engine::wal::disk::{DiskDone, DiskOp};
 
 use super::host::{Asked, Input, Place};
 use super::link::LinkId;
@@ -25,7 +25,10 @@ impl World {
             return;
         }
         match input {
-            Input::Frames(_, bytes) | Input::Answers(_, bytes) => self.take(to, FRAMES, bytes),
+            Input::Frames(link, bytes) | Input::Answers(link, bytes) => {
+                self.take(to, LINK, &link.number().to_le_bytes());
+                self.take(to, FRAMES, bytes);
+            }
             Input::Disk(done) => self.take(to, DONE, &digest_of(done)),
             other => self.take(to, INPUT, plain(other).as_bytes()),
         }
@@ -40,9 +43,20 @@ impl World {
             return;
         }
         match output {
-            Output::Send { frames, .. } => self.take(from, SEND, frames),
-            Output::Reply { frames, .. } => self.take(from, REPLY, frames),
-            Output::Disk(job) => self.take(from, JOB, describe(&job.op).as_bytes()),
+            Output::Send { to, frames } => {
+                self.take(from, LINK, to.as_str().as_bytes());
+                self.take(from, SEND, frames);
+            }
+            Output::Reply { link, frames } => {
+                self.take(from, LINK, &link.to_le_bytes());
+                self.take(from, REPLY, frames);
+            }
+            Output::Disk(job) => {
+                self.take(from, JOB, describe(&job.op).as_bytes());
+                if let DiskOp::Write { buffer, .. } = &job.op {
+                    self.take(from, JOB, buffer.as_bytes());
+                }
+            }
             other => self.take(from, OUTPUT, plain(other).as_bytes()),
         }
         let told = self.has_watcher().then(|| self.tell_output(output));
@@ -111,7 +125,7 @@ impl World {
     }
 }
 
-/// The end of a job, without the bytes that were written.
+/// The end of a job, with the bytes that were read or come back.
 fn digest_of(done: &DiskDone) -> Vec<u8> {
     let mut bytes = plain(&(done.id, &done.result)).into_bytes();
     if let Some(buffer) = &done.buffer {
@@ -136,3 +150,4 @@ const SEND: u64 = 5;
 const REPLY: u64 = 6;
 const JOB: u64 = 7;
 const OUTPUT: u64 = 8;
+const LINK: u64 = 9;

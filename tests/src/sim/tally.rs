@@ -1,5 +1,6 @@
 //! How often each kind of fault was injected: counted where it takes effect, not where it is asked
-//! for.
+//! for. A partition counts for every pair of hosts that it cuts, a broken link for each link; that
+//! nodes join is no fault and shows in the marks.
 
 use std::ops::AddAssign;
 
@@ -112,6 +113,12 @@ impl Tally {
     /// Counts one.
     pub(super) const fn count(&mut self, kind: FaultKind) {
         self.0[kind as usize] += 1;
+    }
+
+    /// How many of all kinds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
     }
 
     /// How often a kind was injected.

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::Context as _;
@@ -10,7 +11,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use crate::sim::campaign::{Campaign, Totals};
+use crate::sim::campaign::{Campaign, Failure, Totals};
 use crate::sim::marks::Mark;
 use crate::sim::tally::FaultKind;
 
@@ -46,7 +47,14 @@ impl Many {
         let bar = ProgressBar::new(self.seeds);
         let style = "{elapsed_precise} {wide_bar} {pos}/{len} seeds, {per_sec}, {eta} left, {msg}";
         bar.set_style(ProgressStyle::with_template(style)?);
+        let told = AtomicUsize::new(0);
         let totals = campaign.run(|totals| {
+            // Told at once, also where no bar is shown: the run may be ended before its report.
+            let failed = totals.failures.len();
+            if told.swap(failed, Ordering::Relaxed) < failed {
+                let last = totals.failures.last().map(Failure::command);
+                bar.suspend(|| eprintln!("failed: {}", last.unwrap_or_default()));
+            }
             bar.set_position(totals.seeds);
             bar.set_message(format!("{} failed", totals.failures.len()));
         });

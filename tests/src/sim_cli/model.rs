@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use proto::planted::Bug;
 
@@ -71,8 +71,10 @@ impl Model {
             writeln!(out, "{CSV_HEAD}")?;
         }
         println!("{}", table_head());
-        let mut broken = 0;
-        for plan in self.plans()? {
+        let (mut broken, mut given_up) = (0, 0);
+        let plans = self.plans()?;
+        ensure!(!plans.is_empty(), "no ring is within these assumptions");
+        for plan in plans {
             let report = plan.explore(Effort {
                 threads: self.threads,
                 transitions_max: self.transitions_max,
@@ -85,10 +87,15 @@ impl Model {
                 writeln!(out, "{}", csv_row(&plan, &report))?;
             }
             broken += report.broken.len();
+            given_up += usize::from(!report.complete);
         }
         if broken > 0 {
             bail!("{broken} claims do not hold");
         }
+        ensure!(
+            given_up == 0,
+            "{given_up} rings were given up before their end"
+        );
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Seed {
     /// Show what concerns this node alone.
     #[arg(long)]
     node: Option<usize>,
-    /// Show what names the key of this number, or this text.
+    /// Show what names the key of this number, or this text, and what its askers hear.
     #[arg(long)]
     key: Option<String>,
     /// Show no trace, only what the seed is about and its verdict.
@@ -62,10 +62,18 @@ impl Seed {
             number.map_or(key.clone(), |number| key_of(number).to_string())
         });
         let mut out = std::io::stdout().lock();
+        let mut askers = Vec::new();
         Box::new(move |line: &Line<'_>| {
+            let names_key = needle.as_ref().is_none_or(|key| {
+                let asker = line.text.split_inclusive(" asks").next();
+                if line.text.contains(key) && line.text.contains(" asks") {
+                    askers.extend(asker.map(|it| it.replace("asks", "hears")));
+                }
+                line.text.contains(key) || askers.iter().any(|it| line.text.starts_with(it))
+            });
             let is_meant = line.at.as_secs_f64() >= since
                 && node.is_none_or(|node| node == line.node)
-                && needle.as_ref().is_none_or(|key| line.text.contains(key));
+                && names_key;
             if is_meant {
                 // A reader that has seen enough closes the pipe: the rest is for nobody.
                 let _ = writeln!(out, "{line}");
