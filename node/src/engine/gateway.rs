@@ -447,8 +447,12 @@ impl Core {
     /// Takes an operation in, or refuses it when too many, or too large ones, are under way.
     fn admit(&mut self, operation: Operation) -> Option<RequestId> {
         if !self.has_room(operation.held_bytes) {
-            let failed = failure(FailureCode::Overloaded);
-            self.respond(operation.origin, &Message::Failed(failed));
+            let code = if operation.is_doubtful {
+                FailureCode::Unknown
+            } else {
+                FailureCode::Overloaded
+            };
+            self.respond(operation.origin, &Message::Failed(failure(code)));
             return None;
         }
         self.sweep_by

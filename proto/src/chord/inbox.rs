@@ -58,6 +58,12 @@ impl Chord {
         now: Now,
     ) -> Result<(), Misbehaviour> {
         let Some(ask) = self.asks.asked(request) else {
+            // Too late for its question, and a sign of life all the same.
+            if let Message::Neighbours(said) = message
+                && said.member.name() == from
+            {
+                self.predecessor_alive(&said.member, now.mono);
+            }
             return Ok(());
         };
         if ask.to.name() != from {
@@ -110,7 +116,7 @@ impl Chord {
             }
             (Purpose::Predecessor, Message::Neighbours(said)) => {
                 self.check_speaker(ask, said)?;
-                self.predecessor_alive(now);
+                self.predecessor_alive(&ask.to, now);
             }
             (Purpose::Join, Message::JoinAnswer(said)) => self.join_answered(ask, said, now)?,
             (Purpose::Leave, Message::Done) => self.leave_answered(),
@@ -137,9 +143,14 @@ impl Chord {
 
     /// The host of `ask.to` is dead, and with it all of its members.
     pub(super) fn node_dead(&mut self, ask: &Ask, now: Duration) {
+        if ask.purpose == Purpose::Predecessor && self.has_heard(&ask.to, ask.sent) {
+            return;
+        }
         self.cache.failed(ask.to.name());
         if self.phase == Phase::Member {
-            self.successors.remove_node(ask.to.name());
+            if self.successors.remove_node(ask.to.name()) {
+                self.changed();
+            }
             self.drop_fingers(ask.to.name(), now);
         }
         self.member_dead(ask, now);

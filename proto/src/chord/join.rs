@@ -148,7 +148,7 @@ impl Chord {
         }
         self.cache.remember(before.name(), now);
         self.set_predecessor(Some(before.clone()));
-        self.predecessor_alive(now);
+        self.predecessor_alive(before, now);
         self.joining = Joining::default();
         self.become_member(now);
         // From now on two members claim the new arc, until the successor hears of it: that comes

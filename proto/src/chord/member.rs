@@ -131,7 +131,9 @@ impl Chord {
         chord.predecessor = pointers.predecessor;
         chord.successors.adopt(None, &pointers.successors);
         chord.fingers = pointers.fingers;
-        chord.predecessor_alive(now.mono);
+        if let Some(before) = chord.predecessor.clone() {
+            chord.predecessor_alive(&before, now.mono);
+        }
         chord.become_member(now.mono);
         chord.calm_down(now.mono);
         chord

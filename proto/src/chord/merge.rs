@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::peer::{NodeName, Peer};
 
+use super::asks::Purpose;
 use super::bounds::{EAGERNESS, SELF_LOOKUP_INTERVALS};
 use super::member::{Chord, Reason};
 use super::{LookupResult, Phase};
@@ -116,7 +117,8 @@ impl Chord {
 
     /// Whether something may be tried again that its siblings let it know of.
     pub(super) fn may_reunite(&mut self, now: Duration) -> bool {
-        let may = self.merging.reunion <= now && !self.is_looking(Reason::Merge, now);
+        let is_busy = self.is_looking(Reason::Merge, now) || self.asks.has(Purpose::Join);
+        let may = self.merging.reunion <= now && !is_busy;
         if may {
             let pause = self.config.stabilize_interval / EAGERNESS;
             self.merging.reunion = now + self.dice.around(pause);

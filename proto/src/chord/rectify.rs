@@ -32,6 +32,8 @@ impl Chord {
             return self.take_predecessor(candidate, now);
         };
         if old == *candidate {
+            self.check.heard = now;
+            self.check.gone = None;
             return;
         }
         let is_closer = candidate.id().is_between(&old.id(), &self.me.id());
@@ -81,17 +83,25 @@ impl Chord {
         }
     }
 
-    pub(super) fn predecessor_alive(&mut self, now: Duration) {
-        self.check = Check::default();
-        self.check.heard = now;
+    /// `who` has shown that it is a member: whatever was held against it as predecessor is void.
+    pub(super) fn predecessor_alive(&mut self, who: &Peer, now: Duration) {
+        if self.predecessor.as_ref() == Some(who) {
+            self.check = Check::default();
+            self.check.heard = now;
+        }
+    }
+
+    /// Whether the predecessor `who` has been heard of since `then`, so that silence elsewhere
+    /// proves nothing.
+    pub(super) fn has_heard(&self, who: &Peer, then: Duration) -> bool {
+        self.predecessor.as_ref() == Some(who) && self.check.heard > then
     }
 
     pub(super) fn predecessor_dead(&mut self, who: &Peer, now: Duration) {
-        let heir = self.check.heir.take();
         if self.predecessor.as_ref() != Some(who) {
             return;
         }
-        match heir {
+        match self.check.heir.take() {
             Some(heir) => self.take_predecessor(&heir, now),
             None => self.check.gone = Some(who.id()),
         }

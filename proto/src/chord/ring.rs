@@ -153,6 +153,9 @@ impl Ring {
 
     /// Time has come to `poll_timeout()`.
     pub fn handle_timeout(&mut self, now: Now) {
+        if self.poll_timeout().is_none_or(|due| due > now.mono) {
+            return;
+        }
         self.mind_siblings(now.mono);
         self.settle(now);
         for member in &mut self.members {

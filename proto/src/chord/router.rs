@@ -144,13 +144,14 @@ impl Router {
     /// Routes by this view from now on.
     pub fn set_view(&mut self, view: Arc<RoutingView>) {
         self.hop_limit = view.hop_limit(usize::from(self.config.params.successors));
-        if !self.suspects.is_empty() {
-            // Who comes into the view anew may have come back; at worst it is suspected again.
-            let known = |hop: &&Peer| self.view.hops.iter().any(|old| old.name() == hop.name());
-            for hop in view.hops.iter().filter(|hop| !known(hop)) {
-                self.suspects.remove(hop.name());
-            }
-        }
+        // Who comes into the view anew may have come back; at worst it is suspected again.
+        let names = |view: &RoutingView, node: &NodeName| {
+            let mut hops = view.hops.iter();
+            hops.any(|hop| hop.name() == node)
+        };
+        let old = &self.view;
+        self.suspects
+            .retain(|node, _| names(old, node) || !names(&view, node));
         self.view = view;
     }
 

@@ -63,9 +63,11 @@ impl SuccessorList {
         self.peers.len() != before
     }
 
-    /// Drops every member of a dead node.
-    pub(super) fn remove_node(&mut self, node: &NodeName) {
+    /// Drops every member of a dead node. Says whether there was one.
+    pub(super) fn remove_node(&mut self, node: &NodeName) -> bool {
+        let before = self.peers.len();
         self.peers.retain(|peer| peer.name() != node);
+        self.peers.len() != before
     }
 }
 

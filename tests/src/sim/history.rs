@@ -366,7 +366,13 @@ impl History {
         for id in &self.by_key[key] {
             let write = &mut self.writes[id.0];
             if matches!(write.outcome, Outcome::Stored(it) if it.node == node && it > newest) {
-                write.outcome = Outcome::Lost;
+                // One whose lifetime is over is not seen, and is again when the clock is set back.
+                let may_hide = write.ttl_ms <= LIFETIME_SHORT_MS;
+                write.outcome = if may_hide {
+                    Outcome::Unknown
+                } else {
+                    Outcome::Lost
+                };
             }
         }
         self.named
@@ -395,6 +401,9 @@ impl History {
         format!("{what} of key {key} at {at:?} ({outcome:?}{repeats})")
     }
 }
+
+/// Lifetimes that may be over before a seed ends.
+const LIFETIME_SHORT_MS: u64 = 60_000;
 
 impl History {
     pub(super) fn raise(

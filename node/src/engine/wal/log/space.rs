@@ -21,7 +21,7 @@ impl Log {
     /// Begins with the oldest segment when the sealed ones take more than halfway from the live
     /// records to their bound.
     pub(super) fn begin_compaction(&mut self) {
-        if self.compaction.is_active() {
+        if self.compaction.is_active() || self.is_last_named() {
             return;
         }
         let percent = u64::from(self.config.space_percent.max(SPACE_PERCENT_MIN));
@@ -42,6 +42,13 @@ impl Log {
                 };
             }
         }
+    }
+
+    /// Whether the one sealed segment is the only one with a name, as after a start: its header and
+    /// records are all that says how far lsns and stamps have come, so it stays until there is
+    /// another.
+    fn is_last_named(&self) -> bool {
+        self.sealed.len() == 1 && !self.tail.is_made
     }
 
     /// Takes note of a segment that was compacted. When a round through all of them has freed less
