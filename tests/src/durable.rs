@@ -83,14 +83,22 @@ impl Durable {
 
     /// kill −9, and waits until it is gone. A node that has ended by itself is a failure.
     pub fn kill(&mut self) {
-        let mut node = self.node.take().expect("it was started");
+        let node = self.node.as_mut().expect("it was started");
         if let Some(status) = node.process.status() {
             panic!(
                 "the node ended by itself: {status}; its log ends:\n{}",
                 node.log()
             );
         }
-        node.process.signal(Signal::KILL);
+        self.end();
+    }
+
+    /// kill −9 of a node that may have ended by itself: it was starting when its disk went.
+    pub fn end(&mut self) {
+        let mut node = self.node.take().expect("it was started");
+        if node.process.status().is_none() {
+            node.process.signal(Signal::KILL);
+        }
         deadline::until("the killed node is gone", secs(10), || {
             node.process.status()
         });

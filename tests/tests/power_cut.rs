@@ -53,7 +53,7 @@ fn nothing_acknowledged_is_lost_in_a_power_cut() {
                     node.launch();
                     deadline::pass(Duration::from_micros(dice.below(60_000)));
                     stack.cut();
-                    node.kill();
+                    node.end();
                     stack.mend();
                 }
             }
