@@ -189,15 +189,17 @@ const TOLERANCE: f64 = 0.05;
 const DEVIATIONS_MAX: f64 = 2.58;
 
 const LIVE_NOTE: &str = "\
-A routing failure is a lookup that finds no way to the living owner. Predecessors are those after \
-the first notice of a death; *not confirmed* is the share of lookups that end without an owner \
-before that. How long it lasts in a ring that repairs itself is measured by `sim churn` (collapse).";
+A routing failure is a lookup that finds no way to the living owner. Predecessors are those \
+after the first notice of a death; *not confirmed* is the share of lookups that end without an \
+owner before that. How long it lasts in a ring that repairs itself is measured by `sim churn` \
+(collapse).";
 
 const TABLE2_NOTE: &str = "\
-Path counts the nodes contacted, the owner included, which is asked directly when a list names it; \
-timeouts are distinct dead nodes. The papers' timeouts are those of one network for each p, and networks scatter by more than 10 %. \
-At p = 0.1 and 0.2 the papers' are above what their own path lengths cost, path·p/(1−p); our means \
-are held against that, and the papers' figures against the scatter of one network.
+Path counts the nodes contacted, the owner included, which is asked directly when a list names \
+it; timeouts are distinct dead nodes. The papers' timeouts are those of one network for each p, \
+and networks scatter by more than 10 %. At p = 0.1 and 0.2 the papers' are above what their own \
+path lengths cost, path·p/(1−p); our means are held against that, and the papers' figures \
+against the scatter of one network.
 
 Predecessors are those after the first notice of a death; successor lists and fingers still name \
 the dead. *Not confirmed* is the share of lookups that end without an owner when not even the \

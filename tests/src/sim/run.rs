@@ -193,7 +193,8 @@ impl Run {
         self.live()
     }
 
-    /// Lets everything happen that does until `end`; the error [`STOPPED`] when the run ends before.
+    /// Lets everything happen that does until `end`; the error [`STOPPED`] when the run ends
+    /// before.
     pub(super) fn run_to(&mut self, end: Duration) -> Result<(), String> {
         if end > self.until {
             self.run_through(self.until)?;
@@ -284,8 +285,8 @@ impl Run {
         };
         let founds = !others.iter().any(has_ring);
         let mut mood = self.world.disk(node);
-        // A wrong bit in batches that nothing attests yet cannot be told from a torn tail: reads are
-        // spared where the last run ended before its log had rested.
+        // A wrong bit in batches that nothing attests yet cannot be told from a torn tail: reads
+        // are spared where the last run ended before its log had rested.
         if !self.nodes[node].was_at_rest {
             mood.flipped_one_in = 0;
             self.world.set_disk(node, mood);
