@@ -232,8 +232,11 @@ impl History {
             return Err(format!("{} after {earlier:?}", self.shown(id)));
         }
         self.check_stamp(host, version, now)?;
-        self.name(version, id)?;
         let is_lost = self.has_lost(host, self.writes[id.0].sent.at);
+        // What was lost before its client heard of it leaves its version to another write.
+        if !is_lost {
+            self.name(version, id)?;
+        }
         let write = &mut self.writes[id.0];
         write.may_repeat = may_repeat || is_lost;
         if !is_lost {
