@@ -38,7 +38,7 @@ pub(super) struct Ask {
     /// What the answer is for.
     pub(super) purpose: Purpose,
     message: Message<'static>,
-    pub(super) sent: Duration,
+    sent: Duration,
     tries: u8,
     due: Duration,
     link: Link,

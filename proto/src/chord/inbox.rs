@@ -143,9 +143,6 @@ impl Chord {
 
     /// The host of `ask.to` is dead, and with it all of its members.
     pub(super) fn node_dead(&mut self, ask: &Ask, now: Duration) {
-        if ask.purpose == Purpose::Predecessor && self.has_heard(&ask.to, ask.sent) {
-            return;
-        }
         self.cache.failed(ask.to.name());
         if self.phase == Phase::Member {
             if self.successors.remove_node(ask.to.name()) {

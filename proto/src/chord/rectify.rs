@@ -91,12 +91,6 @@ impl Chord {
         }
     }
 
-    /// Whether the predecessor `who` has been heard of since `then`, so that silence elsewhere
-    /// proves nothing.
-    pub(super) fn has_heard(&self, who: &Peer, then: Duration) -> bool {
-        self.predecessor.as_ref() == Some(who) && self.check.heard > then
-    }
-
     pub(super) fn predecessor_dead(&mut self, who: &Peer, now: Duration) {
         if self.predecessor.as_ref() != Some(who) {
             return;
